@@ -1,0 +1,32 @@
+"""segkit: from a folder of images and masks to a segmentation model that can be defended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from segkit.infer.predictor import Predictor
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
+
+
+def load(path: str | Path, device: str = "cpu", threshold: float = 0.5) -> Predictor:
+    """Load a trained model from a run folder or a checkpoint.
+
+    Args:
+        path: A run folder (its best checkpoint is taken) or a ``.ckpt`` file.
+        device: Where the network runs, such as ``cpu`` or ``cuda:0``.
+        threshold: Probability from which on a sigmoid output counts as present.
+
+    Returns:
+        An object whose ``predict(image)`` takes uint8 RGB ``[H, W, 3]`` and returns class
+        indices ``[H, W]``.
+
+    Raises:
+        UserError: The file is no checkpoint of segkit's.
+    """
+    from segkit.build import predictor  # torch and Lightning take seconds to import
+
+    return predictor(path, device, threshold)

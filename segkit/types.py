@@ -62,9 +62,9 @@ class Batch(NamedTuple):
             they are the native size of the mask.
         index: ``[N]`` int64, position of each sample in its split.
         names: The N sample names.
-        image_size: ``[N, 2]`` int64, (height, width) of each image inside ``image``: a
-            batch of pictures of several sizes is padded at the bottom and the right.
-        target_size: ``[N, 2]`` int64, the same for ``target``.
+        image_size: (height, width) of each image inside ``image``: a batch of pictures of
+            several sizes is padded at the bottom and the right.
+        target_size: The same for ``target``.
         window: ``[T]`` float64, total weight of each loss term over all micro-batches of
             the accumulation window (and all processes) that this batch belongs to;
             ``None`` outside training.
@@ -74,8 +74,8 @@ class Batch(NamedTuple):
     target: Tensor
     index: Tensor
     names: tuple[str, ...]
-    image_size: Tensor
-    target_size: Tensor
+    image_size: tuple[tuple[int, int], ...]
+    target_size: tuple[tuple[int, int], ...]
     window: Tensor | None = None
 
 
@@ -104,8 +104,8 @@ class LabelSpace:
         ids: Per class the values in mask files (*file ids*) that mean it. Several ids are
             merged into one class. In a multilabel task one id may stand in several classes.
         ignore: File ids that are left out of loss and numbers.
-        rest: What an id that is listed nowhere means: ``"error"``, ``"ignore"`` or the
-            name of a class.
+        rest: What an id that is listed nowhere means: ``"error"``, ``"ignore"``, the name of
+            a class, or in a multilabel task ``"none"`` (no class is present).
         task: ``multiclass`` (K logits, softmax), ``binary`` (names are background and
             foreground; one logit, sigmoid) or ``multilabel`` (K logits, K sigmoids).
         parents: Per class the name of its category, or empty where there is no coarser level.
@@ -160,22 +160,35 @@ class LabelSpace:
         Raises:
             UserError: An id is known neither as a class nor as ignored.
         """
-        size = max(256, int(file_ids.max(initial=0)) + 1)
-        fallback = self.names.index(self.rest) if self.rest in self.names else -1
-        if self.rest == "error" and (unknown := self.unknown(file_ids)):
-            shown = ", ".join(f"{i} ({n} pixels)" for i, n in list(unknown.items())[:5])
+        table, listed = self._table()
+        rows = file_ids
+        if int(file_ids.max(initial=0)) >= len(table):  # instance ids can reach 2^32: no table is that long
+            rows = np.minimum(file_ids, len(table) - 1)
+        if self.rest == "error" and not listed.take(rows).all():
+            shown = ", ".join(f"{i} ({n} pixels)" for i, n in list(self.unknown(file_ids).items())[:5])
             raise UserError(f"mask id not in the label space: {shown}")
-        if self.task != "multilabel":
-            table = np.full(size, fallback if fallback >= 0 else self.ignore_index, self.dtype)
+        return table.take(rows, axis=0)
+
+    def _table(self) -> tuple[Array, Array]:
+        """Target of every file id, and whether the id is listed; the last row is for all larger ids."""
+        size = max((i for ids in (*self.ids, self.ignore) for i in ids), default=0) + 2
+        listed = np.zeros(size, bool)
+        listed[[i for ids in (*self.ids, self.ignore) for i in ids]] = True
+        rest = self.names.index(self.rest) if self.rest in self.names else self.ignore_index
+        if self.task == "multilabel":
+            table = np.zeros((size, self.num_classes), self.dtype)
+            if self.rest == "ignore":
+                table[~listed] = self.ignore_index
+            elif self.rest in self.names:
+                table[~listed, rest] = 1
             for index, ids in enumerate(self.ids):
-                table[[i for i in ids if i < size]] = index
-            table[[i for i in self.ignore if i < size]] = self.ignore_index
-            return table[file_ids]
-        table = np.zeros((size, self.num_classes), self.dtype)
-        for index, ids in enumerate(self.ids):
-            table[[i for i in ids if i < size], index] = 1
-        table[[i for i in self.ignore if i < size]] = self.ignore_index
-        return table[file_ids]
+                table[list(ids), index] = 1
+        else:
+            table = np.full(size, rest, self.dtype)
+            for index, ids in enumerate(self.ids):
+                table[list(ids)] = index
+        table[list(self.ignore)] = self.ignore_index
+        return table, listed
 
     def predict(self, logits: Tensor, threshold: float = 0.5) -> Tensor:
         """Turn logits into hard labels.

@@ -1,0 +1,1 @@
+"""Pictures -> predictions, without training."""

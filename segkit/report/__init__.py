@@ -1,0 +1,1 @@
+"""Numbers -> plots, pictures and files."""

@@ -1,0 +1,45 @@
+# Two commands do all the set-up: `make train` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test test-slow lint format typecheck bench clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## make .venv and install segkit with its tools
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+train: $(STAMP) ## train on the built-in street scenes and say where the results are
+	$(BIN)/python -m segkit.train experiment=quick
+
+test: $(STAMP) ## run the tests (under 10 minutes on 2 cores)
+	$(BIN)/python -m pytest -m 'not slow and not gpu'
+
+test-slow: $(STAMP) ## run the longer proofs as well
+	$(BIN)/python -m pytest -m 'not gpu'
+
+lint: $(STAMP) ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: $(STAMP) ## check types
+	$(BIN)/mypy
+
+format: $(STAMP) ## mend what lint can mend by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## measure the ratios that the documentation quotes
+	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+clean: ## remove everything that can be made again, except runs
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

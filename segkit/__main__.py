@@ -1,0 +1,29 @@
+"""The console script: ``segkit train ...`` is ``python -m segkit.train ...``."""
+
+import importlib
+import sys
+
+VERBS = {
+    "train": "train a model and measure it",
+    "evaluate": "measure a trained model on any part or data",
+    "predict": "label new pictures with a trained model",
+}
+
+
+def main() -> None:
+    """Hand the arguments over to the verb that the first of them names."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("-h", "--help", "help"):
+        print("segkit VERB [KEY=VALUE ...]\n")
+        print("\n".join(f"  {verb:10} {text}" for verb, text in VERBS.items()))
+        print("\nsegkit VERB --help tells what a verb takes.")
+        return
+    if name not in VERBS:
+        print(f"segkit: error: there is no verb '{name}'; there are {', '.join(VERBS)}", file=sys.stderr)
+        sys.exit(2)
+    del sys.argv[1]
+    importlib.import_module(f"segkit.{name}").main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The plots of a training, drawn when it ends."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from segkit.callback.best import is_best
+from segkit.report.bars import class_iou_bars
+from segkit.report.confusion import confusion
+from segkit.report.curves import curves
+from segkit.types import LabelSpace
+
+log = logging.getLogger(__name__)
+
+
+class Plots(Callback):
+    """Draws ``plots/``: curves over the epochs, and per-class IoU and confusion of the best epoch.
+
+    Also after Ctrl-C. What the best epoch looked like is kept in the checkpoints, so that a
+    resumed run can still draw it.
+
+    Args:
+        name: Name of the run, for the titles.
+        loss: Name of the loss, for the loss curve.
+    """
+
+    def __init__(self, name: str = "", loss: str = "loss") -> None:
+        self.name, self.loss = name, loss
+        self._epoch = -1
+        self._iou: list[float] = []
+        self._confusion: Tensor | None = None
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Keep the numbers of the best epoch so far."""
+        if pl_module.measured is None or not is_best(trainer):
+            return
+        per_class = pl_module.numbers["per_class"].values()
+        self._iou = [math.nan if row["iou"] is None else float(row["iou"]) for row in per_class]
+        matrix = pl_module.measured.confusion
+        self._confusion = None if matrix is None else torch.from_numpy(matrix.copy())
+        self._epoch = trainer.current_epoch
+
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Draw."""
+        if trainer.is_global_zero:
+            self._draw(Path(trainer.default_root_dir), pl_module.labels)
+
+    def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Draw what there is when the user has seen enough."""
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
+            self._draw(Path(trainer.default_root_dir), pl_module.labels)
+
+    def _draw(self, run: Path, labels: LabelSpace) -> None:
+        if (run / "metrics.csv").is_file():
+            curves(run / "metrics.csv", run / "plots", self.name, self.loss)
+        else:
+            log.warning("%s has no metrics.csv, so there are no curves (callback.csv_log is off)", run)
+        if self._iou:
+            protocol = f"validation, best epoch ({self._epoch}), classes that occur nowhere left out"
+            class_iou_bars(self._iou, labels, run / "plots", self.name, protocol, "val_class_iou")
+        if self._confusion is not None:
+            confusion(self._confusion.numpy(), labels, run / "plots", self.name, "val_confusion")
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the best epoch looked like."""
+        return {"epoch": self._epoch, "iou": self._iou, "confusion": self._confusion}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self._epoch, self._iou = state_dict["epoch"], state_dict["iou"]
+        self._confusion = state_dict["confusion"]

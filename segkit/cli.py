@@ -1,0 +1,161 @@
+"""From a command line to a task: Hydra composes, mistakes become one line and exit code 2.
+
+Nothing heavy is imported here: a typo, ``--help`` or ``--cfg job`` is answered before
+torch and Lightning are loaded.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from segkit.paths import CONF_DIR
+from segkit.types import UserError
+
+USER_ERROR = 2  # exit code: the user can mend it
+INTERRUPTED = 130  # exit code: Ctrl-C, as shells report it
+
+
+def launch(verb: str, task: Callable[[Any], Any]) -> None:
+    """Run a verb: compose its configuration from ``sys.argv``, call ``task`` with it, exit.
+
+    Args:
+        verb: Name of the command and of its file in ``conf/``.
+        task: Takes the composed ``DictConfig``; in a sweep it is called once per job.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come to us instead of being printed by Hydra
+    sys.argv[1:] = _with_run_folder(sys.argv[1:])
+    try:
+        _refuse_overwriting(sys.argv[1:])
+        import hydra
+
+        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=verb)(task)()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if (message := explain(error, verb, sys.argv[1:])) is None:
+            raise
+        _log_to_run_folder(message)
+        print(f"segkit {verb}: error: {message}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+
+
+def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None:
+    """Return one line for a mistake of the user's, ``None`` for a mistake of ours."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError):
+            return _last_line(str(cause))
+        cause = cause.__cause__
+    if isinstance(error, HydraException):
+        return _explain_hydra(error, verb, arguments)
+    if isinstance(error, OmegaConfBaseException):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"cannot write or read {error.filename}: {error.strerror}; choose another folder with hydra.run.dir=FOLDER"
+    return None
+
+
+def _last_line(message: str) -> str:
+    """A worker process hands its error over wrapped in a traceback; the user gets the end."""
+    if "Original Traceback" not in message:
+        return message
+    return message.strip().rsplit("UserError: ", 1)[-1]
+
+
+def _explain_hydra(error: Exception, verb: str, arguments: list[str]) -> str:
+    text = str(error)
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(match[1], verb, arguments)
+    if match := re.search(r"Could not find '([^']+)'", text):
+        return _unknown_choice(match[1])
+    if match := re.search(r"In '[^']+': Could not find '([^']+)'", text):
+        return _unknown_choice(match[1])
+    return " ".join(f"{text} {error.__cause__ or ''}".split())
+
+
+def _unknown_key(key: str, verb: str, arguments: list[str]) -> str:
+    known = sorted(_known_keys(verb, key, arguments))
+    message = f"there is no key '{key}'"
+    return f"{message}{_nearest(key, known)}; see all with --cfg job"
+
+
+def _unknown_choice(name: str) -> str:
+    group, _, choice = name.rpartition("/")
+    choices = sorted(p.stem for p in (CONF_DIR / group).glob("*.yaml") if not p.name.startswith("_"))
+    return f"{group}={choice}: there is no such choice{_nearest(choice, choices)}; there are {', '.join(choices)}"
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    found = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if not found:  # the right name in the wrong place, such as lr for optimizer.lr
+        found = [k for k in known if k.rpartition(".")[2] == word.rpartition(".")[2]]
+    return f"; did you mean '{found[0]}'?" if found else ""
+
+
+def _known_keys(verb: str, wrong: str, arguments: list[str]) -> Iterator[str]:
+    """Every dotted key of the configuration that the other arguments compose."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+
+    groups = [a for a in arguments if "=" in a and (CONF_DIR / a.partition("=")[0]).is_dir()]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        try:
+            cfg = compose(verb, [g for g in groups if not g.startswith(f"{wrong}=") and "," not in g])
+        except HydraException:
+            cfg = compose(verb)
+    yield from _walk(cfg)
+
+
+def _walk(node: Any, prefix: str = "") -> Iterator[str]:
+    from omegaconf import DictConfig
+
+    for key in node:
+        yield f"{prefix}{key}"
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none():
+            yield from _walk(child, f"{prefix}{key}.")
+
+
+def _value(arguments: list[str], key: str) -> str | None:
+    """The last value that the command line gives to a key."""
+    found = [a.partition("=")[2] for a in arguments if a.partition("=")[0] == key]
+    return found[-1].strip("'\"") if found else None
+
+
+def _with_run_folder(arguments: list[str]) -> list[str]:
+    """``resume=RUN`` works in RUN and leaves the record of its configuration alone."""
+    run = _value(arguments, "resume")
+    if run in (None, "null", ""):
+        return arguments
+    return [*arguments, f"hydra.run.dir='{run}'", "hydra.output_subdir=null"]
+
+
+def _refuse_overwriting(arguments: list[str]) -> None:
+    """Two runs in one folder would mix their files."""
+    resume, folder = _value(arguments, "resume"), _value(arguments, "hydra.run.dir")
+    if resume not in (None, "null", "") and not (Path(resume) / ".hydra" / "config.yaml").is_file():
+        raise UserError(f"resume={resume}: no run folder there (it has no .hydra/config.yaml)")
+    going_on = resume or _value(arguments, "ckpt_path") == "last"
+    if folder and not going_on and (Path(folder) / "checkpoints").is_dir():
+        raise UserError(
+            f"{folder} already holds a run; go on with it by adding ckpt_path=last, or choose another hydra.run.dir"
+        )
+
+
+def _log_to_run_folder(message: str) -> None:
+    """Keep the reason in the run's log as well, where there is one."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.emit(logging.LogRecord("segkit", logging.ERROR, "", 0, message, None, None))

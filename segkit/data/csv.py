@@ -1,0 +1,109 @@
+"""A table of images and masks."""
+
+from __future__ import annotations
+
+import csv as tables
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segkit.data.labels import nearest, read_labels
+from segkit.data.source import SPLIT_NAMES, FileSource, root_folder
+from segkit.types import LabelSpace, Sample, UserError
+
+
+def csv(
+    root: str | Path | None,
+    labels: str | Path | Mapping[str, Any] | LabelSpace | None,
+    *,
+    file: str | Path | None,
+    image_column: str = "image",
+    mask_column: str = "mask",
+    split_column: str = "split",
+    group_column: str = "group",
+    delimiter: str = ",",
+) -> FileSource:
+    """List the rows of a CSV file with a header.
+
+    Args:
+        root: Folder that the paths in the table are relative to; ``None``: the table's own.
+        labels: A label space (`read_labels`).
+        file: The table, relative to ``root``.
+        image_column: Column of image paths.
+        mask_column: Column of mask paths.
+        split_column: Column of ``train``, ``val`` or ``test``. Under its default name it may
+            be missing or empty throughout: the samples then have no official split.
+        group_column: Column of groups; it may be missing under its default name.
+        delimiter: What separates the columns.
+
+    Raises:
+        UserError: The table or a column is missing, or a row is wrong.
+    """
+    space = read_labels(labels)
+    if file is None or not str(file):
+        raise UserError("data.file is not set: give the CSV file that lists images and masks")
+    base = None if root is None else root_folder(root, "the images of the table")
+    table = (Path() if base is None else base) / Path(file).expanduser()
+    rows = _rows(table, delimiter)
+    columns = list(rows[0]) if rows else []
+    for key, column, default in (
+        ("image_column", image_column, ""),
+        ("mask_column", mask_column, ""),
+        ("split_column", split_column, "split"),
+        ("group_column", group_column, "group"),
+    ):
+        if column not in columns and column != default:
+            raise UserError(f"{table} {_no_column(key, column, columns)}")
+    base = table.parent if base is None else base
+    samples = []
+    for number, row in enumerate(rows, start=2):  # the header is row 1
+        where = f"{table} row {number}"
+        image = _file(base, row[image_column], image_column, where)
+        mask = _file(base, row[mask_column], mask_column, where)
+        split = _split(row.get(split_column) or "", where)
+        samples.append(Sample(_name(row[image_column]), image, mask, row.get(group_column) or "", split))
+    return FileSource(samples, space)
+
+
+def _rows(table: Path, delimiter: str) -> list[dict[str, str]]:
+    if len(delimiter) != 1:
+        raise UserError(f"data.delimiter={delimiter!r} must be one character, such as ',' or ';'")
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as stream:
+            reader = tables.DictReader(stream, delimiter=delimiter, restval="")
+            rows = [{(k or ""): v for k, v in row.items() if isinstance(v, str)} for row in reader]
+    except FileNotFoundError as error:
+        raise UserError(f"data.file={table} does not exist") from error
+    except (OSError, UnicodeDecodeError, tables.Error) as error:
+        raise UserError(f"data.file={table} cannot be read as CSV in UTF-8: {error}") from error
+    if not rows:
+        raise UserError(f"{table} has no rows; the first line must name the columns, such as image,mask")
+    return rows
+
+
+def _no_column(key: str, column: str, columns: list[str]) -> str:
+    if len(columns) == 1 and (";" in columns[0] or "\t" in columns[0]):
+        return f"has one column, '{columns[0]}': set data.delimiter"
+    return f"has no column '{column}'{nearest(column, columns)} It has {', '.join(columns)}; set data.{key}"
+
+
+def _file(base: Path, text: str, column: str, where: str) -> Path:
+    if not text.strip():
+        raise UserError(f"{where}: column '{column}' is empty; give a path or remove the row")
+    path = base / Path(text.strip()).expanduser()
+    if not path.is_file():
+        raise UserError(f"{where}: {column} {path} does not exist; paths are relative to {base}")
+    return path
+
+
+def _split(text: str, where: str) -> str:
+    value = text.strip().lower()
+    if value and value not in SPLIT_NAMES:
+        raise UserError(f"{where}: split '{text}' is unknown; write train, val or test")
+    return SPLIT_NAMES[value] if value else ""
+
+
+def _name(text: str) -> str:
+    """Turn the path of an image into a name that is safe as a relative path."""
+    path = Path(text.strip()).expanduser()
+    return "/".join(part for part in path.with_suffix("").parts if part not in (path.anchor, ".", ".."))

@@ -1,0 +1,192 @@
+"""Source -> loaders for training, validation and test."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from segkit.data.check import check, count_pixels
+from segkit.data.dataset import Collate, EvalDataset, Fit, Reader, TrainDataset, Transform
+from segkit.data.sampler import EpochSampler
+from segkit.data.split import assign, read_split, write_split
+from segkit.data.window import WindowLoader
+from segkit.types import SPLITS, Sample, Source, UserError
+
+log = logging.getLogger(__name__)
+
+
+class SegmentationData(lightning.LightningDataModule):
+    """Everything between disk and batch.
+
+    Args:
+        source: Lists and reads samples.
+        augment: Augmentation of the training part.
+        resize: Resizing of whole pictures for evaluation.
+        seed: Decides split, order and augmentation.
+        size: ``[height, width]`` that the network trains at.
+        fit: ``stretch`` (resize to ``size``) or ``crop`` (windows of ``size``).
+        batch_size: Pictures per micro-batch in training.
+        eval_batch_size: Pictures per batch in validation and test; ``None`` = ``batch_size``.
+        eval_resolution: ``native`` or ``network``: the size at which predictions meet masks.
+        num_workers: Loader processes; ``None`` chooses.
+        cache: Keep decoded pictures in memory.
+        val_fraction: Share of samples for validation where the data has no official split.
+        test_fraction: Share of samples for the test where the data has no official split.
+        split: A frozen split to use.
+        check_masks: How many masks are read before training starts; ``None`` = all.
+
+    Raises:
+        UserError: A value is out of range, a part that is needed is empty, or the data has a fault.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        augment: Transform,
+        resize: Fit,
+        *,
+        seed: int = 0,
+        size: Sequence[int] = (256, 512),
+        fit: str = "stretch",
+        batch_size: int = 8,
+        eval_batch_size: int | None = None,
+        eval_resolution: str = "native",
+        num_workers: int | None = None,
+        cache: bool = False,
+        val_fraction: float = 0.15,
+        test_fraction: float = 0.15,
+        split: str | None = None,
+        check_masks: int | None = 200,
+    ) -> None:
+        super().__init__()
+        _check_ranges(size, fit, eval_resolution, batch_size, eval_batch_size, num_workers)
+        self.source, self.augment, self.resize, self.seed = source, augment, resize, seed
+        self.size, self.fit, self.native = (size[0], size[1]), fit, eval_resolution == "native"
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
+        self.num_workers = _workers(cache) if num_workers is None else num_workers
+        self.check_masks = check_masks
+        # Set by whoever knows the loss: target -> weight of each of its terms.
+        self.weigh: Callable[[torch.Tensor], torch.Tensor] = lambda target: torch.zeros(0)
+        names = sorted(source.samples)
+        parts = read_split(Path(split), names) if split else assign(names, val_fraction, test_fraction, seed)
+        self.samples = [s._replace(split=p) for s, p in zip(names, parts, strict=True)]
+        self.readers = {p: Reader(source, [s for s in self.samples if s.split == p], cache) for p in SPLITS}
+        self.readers["all"] = Reader(source, self.samples, cache=False)
+
+    @property
+    def eval_size(self) -> tuple[int, int] | None:
+        """Size of pictures in evaluation; ``None``: each its own."""
+        return self.size if self.fit == "stretch" else None
+
+    def part(self, split: str) -> list[Sample]:
+        """Samples of ``train``, ``val``, ``test`` or ``all``."""
+        return self.readers[split].samples
+
+    def check_training(self) -> None:
+        """Find in seconds what would otherwise break a run later.
+
+        Raises:
+            UserError: Training or validation part empty, or a fault in the files.
+        """
+        for part, key in (("train", "training"), ("val", "validation")):
+            if not self.part(part):
+                raise UserError(
+                    f"the {key} part is empty ({len(self.samples)} samples in all): "
+                    "add pictures, or change data.val_fraction and data.test_fraction"
+                )
+        check(self.source, self.check_masks)
+
+    def pixel_counts(self) -> np.ndarray[Any, Any]:
+        """Pixels of each class in each training mask: int64 ``[n, K]``."""
+        return count_pixels(self.source, self.part("train"))
+
+    def freeze_split(self, path: Path) -> None:
+        """Write which sample is in which part."""
+        write_split(path, self.samples, [s.split for s in self.samples])
+
+    def fill_cache(self, *parts: str) -> None:
+        """Read what is kept in memory before worker processes are made."""
+        for part in parts:
+            self.readers[part].fill(os.cpu_count() or 1)
+
+    def train_dataloader(self) -> WindowLoader:
+        """Windows of augmented micro-batches."""
+        assert self.trainer is not None
+        sampler = EpochSampler(
+            len(self.part("train")),
+            self.batch_size,
+            self.seed,
+            self.trainer.global_rank,
+            self.trainer.world_size,
+        )
+        dataset = TrainDataset(self.readers["train"], self.augment, self.size, self.fit, self.seed)
+        trainer, window = self.trainer, self.trainer.accumulate_grad_batches
+        loader = self._loader(dataset, batch_sampler=sampler)
+        return WindowLoader(loader, sampler, window, self.weigh, lambda: trainer.current_epoch)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """The validation part, once each."""
+        return self.eval_dataloader("val")
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """The test part, once each; the validation part where there is no test."""
+        return self.eval_dataloader("test" if self.part("test") else "val")
+
+    def eval_dataloader(self, split: str) -> DataLoader[Any]:
+        """Every sample of a part once; each process takes its share, nothing is added."""
+        if not self.part(split):
+            raise UserError(f"the {split} part is empty; choose another with split=train, val, test or all")
+        dataset = EvalDataset(self.readers[split], self.eval_size, self.resize, self.native)
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return self._loader(
+            dataset, sampler=range(rank, len(dataset), world), batch_size=self.eval_batch_size
+        )
+
+    def _loader(self, dataset: Any, **options: Any) -> DataLoader[Any]:
+        return DataLoader(
+            dataset,
+            num_workers=self.num_workers,
+            collate_fn=Collate(self.source.labels),
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.num_workers > 0,
+            generator=torch.Generator().manual_seed(self.seed),  # leaves the global generator alone
+            **options,
+        )
+
+
+def _workers(cache: bool) -> int:
+    cores = os.cpu_count() or 1
+    return 0 if cache or cores <= 2 else min(cores - 1, 8)
+
+
+def _check_ranges(
+    size: Sequence[int],
+    fit: str,
+    eval_resolution: str,
+    batch_size: int,
+    eval_batch_size: int | None,
+    num_workers: int | None,
+) -> None:
+    if len(size) != 2 or min(size) < 1:
+        raise UserError(f"data.size={list(size)}: give height and width, each at least 1, such as [256,512]")
+    for key, value, choices in (
+        ("fit", fit, ("stretch", "crop")),
+        ("eval_resolution", eval_resolution, ("native", "network")),
+    ):
+        if value not in choices:
+            raise UserError(f"data.{key}={value}: choose {' or '.join(choices)}")
+    for key, number, low in (
+        ("batch_size", batch_size, 1),
+        ("eval_batch_size", eval_batch_size, 1),
+        ("num_workers", num_workers, 0),
+    ):
+        if number is not None and number < low:
+            raise UserError(f"data.{key}={number}: must be at least {low}")

@@ -1,0 +1,162 @@
+"""Source -> examples -> batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from segkit.data.sampler import Draw
+from segkit.types import Batch, LabelSpace, Sample, Source, UserError
+
+if TYPE_CHECKING:
+    from segkit.types import Array
+
+
+class Fit(Protocol):
+    """Image and target -> the same at another size (see ``segkit.augment.fit.stretch``)."""
+
+    def __call__(self, image: Array, target: Array, size: tuple[int, int]) -> tuple[Array, Array]: ...
+
+
+class Transform(Protocol):
+    """Augmentation as a pure function of its arguments (see ``segkit.augment``)."""
+
+    def __call__(
+        self,
+        image: Array,
+        target: Array,
+        *,
+        size: tuple[int, int],
+        fit: str,
+        ignore_index: int,
+        seed: int,
+    ) -> tuple[Array, Array]: ...
+
+
+class Example(NamedTuple):
+    """One sample as arrays: image ``[H, W, 3]`` uint8, target ``[H', W']`` or ``[H', W', K]``."""
+
+    image: Array
+    target: Array
+    index: int
+    name: str
+
+
+class Reader:
+    """Reads samples of one split, at most once if they are to be kept in memory.
+
+    Args:
+        source: Where the samples come from.
+        samples: Those of one split, in a fixed order.
+        cache: Keep what was read.
+    """
+
+    def __init__(self, source: Source, samples: Sequence[Sample], cache: bool) -> None:
+        self.source, self.samples, self.cache = source, list(samples), cache
+        self._kept: dict[int, tuple[Array, Array]] = {}
+
+    def __getitem__(self, index: int) -> tuple[Array, Array]:
+        if index in self._kept:
+            return self._kept[index]
+        image, target = self.source.read(self.samples[index])
+        if target is None:
+            raise UserError(f"{self.samples[index].image} has no mask")
+        if self.cache:
+            self._kept[index] = image, target
+        return image, target
+
+    def fill(self, threads: int) -> None:
+        """Read everything now, so that worker processes share one copy."""
+        if self.cache:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(self.__getitem__, range(len(self.samples))))
+
+
+class TrainDataset(Dataset[Example]):
+    """Augmented samples: a pure function of (seed, epoch, index), in any worker.
+
+    Args:
+        reader: Reads the training part.
+        augment: Turns what was read into an example of ``size``.
+        size: Height and width of every example.
+        fit: ``stretch`` or ``crop``.
+        seed: Seed of the augmentation.
+    """
+
+    def __init__(
+        self, reader: Reader, augment: Transform, size: tuple[int, int], fit: str, seed: int
+    ) -> None:
+        self.reader, self.augment, self.size, self.fit, self.seed = reader, augment, size, fit, seed
+
+    def __getitem__(self, draw: Draw) -> Example:
+        image, target = self.reader[draw.index]
+        seed = np.random.SeedSequence([self.seed, draw.epoch, draw.index]).generate_state(1)[0]
+        ignore = self.reader.source.labels.ignore_index
+        image, target = self.augment(
+            image, target, size=self.size, fit=self.fit, ignore_index=ignore, seed=int(seed)
+        )
+        if not draw.counted:
+            target = np.full_like(target, ignore)
+        return Example(image, target, draw.index, self.reader.samples[draw.index].name)
+
+
+class EvalDataset(Dataset[Example]):
+    """Whole samples, never augmented.
+
+    Args:
+        reader: Reads the part that is measured.
+        size: Image size for the network; ``None`` leaves every picture at its own.
+        resize: Makes an image (and a target) of another size.
+        native: Leave the target at the mask's own size.
+    """
+
+    def __init__(self, reader: Reader, size: tuple[int, int] | None, resize: Fit, native: bool) -> None:
+        self.reader, self.size, self.resize, self.native = reader, size, resize, native
+
+    def __len__(self) -> int:
+        return len(self.reader.samples)
+
+    def __getitem__(self, index: int) -> Example:
+        image, target = self.reader[index]
+        if self.size is not None and image.shape[:2] != self.size:
+            image, small = self.resize(image, target, self.size)
+            target = target if self.native else small
+        return Example(image, target, index, self.reader.samples[index].name)
+
+
+class Collate:
+    """Examples -> `Batch`; pictures of several sizes are padded at the bottom and the right.
+
+    Args:
+        labels: Tells the value of ignored pixels and whether targets have channels.
+    """
+
+    def __init__(self, labels: LabelSpace) -> None:
+        self.ignore_index, self.planes = labels.ignore_index, labels.task == "multilabel"
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        targets = [e.target.astype(np.int32) if e.target.dtype == np.uint16 else e.target for e in examples]
+        image = _stack([e.image for e in examples], 0).permute(0, 3, 1, 2)  # channels-last in memory
+        target = _stack(targets, self.ignore_index)
+        return Batch(
+            image=image,
+            target=target.permute(0, 3, 1, 2).contiguous() if self.planes else target,
+            index=torch.tensor([e.index for e in examples]),
+            names=tuple(e.name for e in examples),
+            image_size=tuple(e.image.shape[:2] for e in examples),
+            target_size=tuple(e.target.shape[:2] for e in examples),
+        )
+
+
+def _stack(arrays: Sequence[Array], fill: int) -> torch.Tensor:
+    """``[N, H, W, ...]`` of the largest height and width, ``fill`` behind smaller ones."""
+    height, width = (max(a.shape[i] for a in arrays) for i in (0, 1))
+    stacked = np.full((len(arrays), height, width, *arrays[0].shape[2:]), fill, arrays[0].dtype)
+    for row, array in zip(stacked, arrays, strict=True):
+        row[: array.shape[0], : array.shape[1]] = array
+    return torch.from_numpy(stacked)

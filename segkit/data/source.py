@@ -1,0 +1,141 @@
+"""Samples that lie in files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.data.read import read_image, read_mask
+from segkit.types import LabelSpace, Sample, Split, UserError
+
+# Folder names and CSV values that mean an official split (compared in lower case).
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+CITYSCAPES_LABEL_IDS = frozenset(range(34))
+CITYSCAPES_TRAIN_IDS = frozenset({*range(19), 255})
+
+
+class FileSource:
+    """Reads images and masks from disk: a `segkit.types.Source`.
+
+    Args:
+        samples: What there is; names must be unique.
+        labels: What the numbers in the masks mean.
+
+    Raises:
+        UserError: Two samples have one name.
+    """
+
+    def __init__(self, samples: Sequence[Sample], labels: LabelSpace) -> None:
+        self.samples, self.labels = list(samples), labels
+        names = Counter(s.name for s in samples)
+        if twice := [name for name, count in names.items() if count > 1]:
+            one, other = [s.image for s in samples if s.name == twice[0]][:2]
+            raise UserError(f"two images are both called '{twice[0]}': {one} and {other}; rename one of them")
+
+    def read(self, sample: Sample) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
+        """Return ``image`` uint8 RGB ``[H, W, 3]`` and its target (`LabelSpace.encode`).
+
+        Raises:
+            UserError: A file cannot be read, the sizes differ, or the mask holds an id that
+                the label space does not know.
+        """
+        image = read_image(sample.image)
+        target = self.read_target(sample)
+        if target is not None and target.shape[:2] != image.shape[:2]:
+            raise UserError(size_fault(sample, image.shape[:2], target.shape[:2]))
+        return image, target
+
+    def read_target(self, sample: Sample) -> NDArray[Any] | None:
+        """Return the target alone: class counts do not need the image.
+
+        Raises:
+            UserError: As in `read`, except for differing sizes.
+        """
+        if sample.mask is None:
+            return None
+        file_ids = read_mask(sample.mask)
+        try:
+            return self.labels.encode(file_ids)
+        except UserError as error:
+            raise UserError(_id_fault(sample.mask, file_ids, self.labels)) from error
+
+
+def root_folder(root: str | Path | None, holds: str) -> Path:
+    """Return ``data.root`` as a path.
+
+    Args:
+        root: What the user gave.
+        holds: What the folder should hold, for the message.
+
+    Raises:
+        UserError: It is not set or no folder.
+    """
+    if root is None or not str(root):
+        raise UserError(f"data.root is not set: give the folder that holds {holds}")
+    path = Path(root).expanduser()
+    if not path.is_dir():
+        raise UserError(f"data.root={root} is no folder; give the folder that holds {holds}")
+    return path
+
+
+def existing_folders(folder: Path) -> str:
+    """List the folders in a folder, for messages."""
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return ", ".join([*names[:8], *(["..."] if len(names) > 8 else [])]) or "no folder"
+
+
+def size_fault(sample: Sample, image: Sequence[int], mask: Sequence[int]) -> str:
+    """Say that an image and its mask differ in size (each height, width)."""
+    text = f"image {sample.image} is {image[1]}x{image[0]} but its mask {sample.mask} is {mask[1]}x{mask[0]}"
+    if tuple(image) == tuple(mask)[::-1]:
+        return f"{text}: one lies on its side; EXIF orientation is applied, so turn the mask"
+    return f"{text}; give each image a mask of its own size"
+
+
+def _id_fault(mask: Path, file_ids: NDArray[Any], labels: LabelSpace) -> str:
+    unknown = labels.unknown(file_ids)
+    shown = ", ".join(f"{i} ({n} pixels)" for i, n in list(unknown.items())[:5])
+    more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+    present = {int(i) for i in np.unique(file_ids)}
+    return (
+        f"mask {mask} holds ids that the label space does not know: {shown}{more}; {_cause(present, labels)}"
+    )
+
+
+def _cause(present: set[int], labels: LabelSpace) -> str:
+    """Say why a mask may hold ids that the label space does not know, and what to do."""
+    classes = {i for ids in labels.ids for i in ids}
+    unknown = present - classes - set(labels.ignore)
+    if unknown == {255} and present <= {0, 255}:
+        return "it looks like a 0/255 binary mask: use data.labels=binary"
+    if classes == CITYSCAPES_TRAIN_IDS - {255} and present <= CITYSCAPES_LABEL_IDS:
+        return "these look like Cityscapes labelIds, not trainIds: use data.labels=cityscapes19"
+    if unknown == {255} and classes | set(labels.ignore) >= CITYSCAPES_LABEL_IDS:
+        return "these look like Cityscapes trainIds: give the masks that end with _gtFine_labelIds.png"
+    if unknown == {255}:
+        return "255 often marks void pixels: add 255 to `ignore` of the label space"
+    size = len(labels.names)
+    if unknown == {size} and classes == set(range(size)):
+        return (
+            f"the ids may count from 1 with 0 for something else: give ids 1 to {size}, and 0 in `ignore` "
+            "or as a class of its own"
+        )
+    if labels.task == "binary":
+        return "if every value but 0 is foreground, use data.labels=binary"
+    if len(unknown) > 50:
+        return "so many ids are instances, smoothed edges or a photograph: give masks of class indices"
+    fitting = ", `rest: none` (no class)" if labels.task == "multilabel" else ""
+    return f"add them to `ids` or `ignore` of the label space, or set `rest: ignore`{fitting}"

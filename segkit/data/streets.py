@@ -1,0 +1,228 @@
+"""Built-in data: generated street scenes, without any file.
+
+A scene is a pure function of (seed, split, index): a perspective street with its buildings,
+trees, vehicles, people and weather, in the eight Cityscapes categories (Cordts et al.,
+"The Cityscapes Dataset for Semantic Urban Scene Understanding", CVPR 2016) and about their
+shares of the pixels, so that people and objects are rare and hard.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.data import streets_object as furniture
+from segkit.data.streets_building import building, fence
+from segkit.data.streets_canvas import IGNORE, SUPERSAMPLE, Canvas, Thing
+from segkit.data.streets_ground import FAR, Street, paint_bonnet, paint_ground, paint_sky, plan_street
+from segkit.data.streets_mood import develop
+from segkit.data.streets_nature import Foliage
+from segkit.data.streets_people import person, rider
+from segkit.data.streets_vehicle import two_wheeler, vehicle
+from segkit.types import SPLITS, LabelSpace, Sample, Split, UserError
+
+Array = NDArray[Any]
+
+
+class Streets:
+    """Street scenes that are painted when they are read.
+
+    Args:
+        labels: What the file ids mean; conf/labels/streets.yaml names them all.
+        train_samples: Scenes in ``train``.
+        val_samples: Scenes in ``val``.
+        test_samples: Scenes in ``test``.
+        seed: Another seed gives other scenes.
+        height: Height of a picture, pixels, at least 32.
+        width: Width of a picture, pixels, at least 32.
+
+    Raises:
+        UserError: A number is out of range.
+    """
+
+    def __init__(
+        self,
+        labels: LabelSpace,
+        train_samples: int = 400,
+        val_samples: int = 80,
+        test_samples: int = 80,
+        seed: int = 0,
+        height: int = 256,
+        width: int = 512,
+    ) -> None:
+        sizes = {"train": train_samples, "val": val_samples, "test": test_samples}
+        checks = {"seed": (seed, 0), "height": (height, 32), "width": (width, 32)}
+        checks |= {f"{split}_samples": (size, 0) for split, size in sizes.items()}
+        for key, (value, least) in checks.items():
+            if value < least:
+                raise UserError(f"data.{key}={value} is too small: give {least} or more")
+        self.labels = labels
+        self.seed, self.height, self.width = seed, height, width
+        self.samples = [
+            Sample(f"{split}/{index:06d}", Path(), split=split) for split in SPLITS for index in range(sizes[split])
+        ]
+
+    def read(self, sample: Sample) -> tuple[Array, Array]:
+        """Paint ``image`` uint8 RGB ``[height, width, 3]`` and its encoded ``target``."""
+        split, index = sample.name.split("/")
+        image, file_ids = scene(self.seed, int(index), self.height, self.width, SPLITS[SPLITS.index(split)])
+        return image, self.labels.encode(file_ids)
+
+
+def scene(seed: int, index: int, height: int, width: int, split: Split = "train") -> tuple[Array, Array]:
+    """Paint one street.
+
+    A pure function: the same arguments give the same bits in any process and any order.
+
+    Args:
+        seed: Non-negative seed of the data set.
+        index: Number of the scene in its split.
+        height: Pixels, at least 32.
+        width: Pixels, at least 32.
+        split: The splits show different streets.
+
+    Returns:
+        ``image`` ``[height, width, 3]`` uint8 RGB and ``file_ids`` ``[height, width]`` uint8:
+        0..7 are void, flat, construction, object, nature, sky, human, vehicle; 255 is the
+        ignored border.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([seed, SPLITS.index(split), index]))
+    canvas = Canvas(rng, height, width)
+    street = plan_street(canvas)
+    backdrop, things = _plots(canvas, street), _crowd(canvas, street)
+    paint_sky(canvas)
+    paint_ground(canvas, street, backdrop + things)
+    for layer in (backdrop, things):  # what stands behind the building line never hides what stands before it
+        for thing in sorted(layer, key=lambda thing: -thing.z):
+            if canvas.visible(thing):
+                thing.paint()
+    if canvas.chance(0.85):
+        paint_bonnet(canvas)
+    rgb = cv2.resize(canvas.pixels, (width, height), interpolation=cv2.INTER_AREA)[..., :3]
+    file_ids = canvas.pixels[1::SUPERSAMPLE, 1::SUPERSAMPLE, 3].copy()
+    border = max(1, round(min(height, width / 2) / 85))
+    frame = np.ones((height, width), bool)
+    frame[border:-border, border:-border] = False
+    file_ids[frame] = IGNORE
+    return develop(rgb, canvas.mood, rng), file_ids
+
+
+def _plots(canvas: Canvas, street: Street) -> list[Thing]:
+    """Plan what stands along and behind the building lines."""
+    things: list[Thing] = []
+    leaves = Foliage(canvas, 3)
+    columns = canvas.pixels.shape[1]
+    for side, wall in zip((-1, 1), street.walls, strict=True):
+        room = canvas.center[0] if side < 0 else columns - canvas.center[0]
+        z = max(2.0, abs(wall) * canvas.focal / room * canvas.uniform(0.5, 0.9))
+        height, gap = street.tall * canvas.uniform(0.6, 1.4), False
+        while z < FAR:
+            length = canvas.uniform(9, 20) * (1 + z / 90)
+            if canvas.chance(street.green):
+                things += _garden(canvas, leaves, side, wall, z, z + length)
+                gap = True
+            else:
+                nearer, height = height, height * canvas.uniform(0.5, 1) + street.tall * canvas.uniform(0, 0.7)
+                height = min(30.0, max(4.0, height))
+                setback = canvas.uniform(-1, 3) * canvas.chance(0.25)
+                seen = gap or setback < 0 or height > nearer
+                things.append(building(canvas, side, wall + side * setback, z, z + length, height, seen))
+                gap = setback > 0
+            space = canvas.uniform(2, 9) * canvas.chance(0.2)
+            gap = gap or space > 0
+            z += length + space
+    return things
+
+
+def _garden(canvas: Canvas, leaves: Foliage, side: int, wall: float, z0: float, z1: float) -> list[Thing]:
+    things = []
+    kind = canvas.random()
+    if kind < 0.45:
+        things.append(leaves.hedge(wall, z0, z1, canvas.uniform(1.0, 2.2)))
+    elif kind < 0.75:
+        things.append(fence(canvas, wall, z0, z1))
+    for _ in range(canvas.integer(1, 3) if z0 < 70 else 1):
+        x = wall + side * canvas.uniform(1.5, 9)
+        things.append(leaves.tree(x, canvas.uniform(z0, z1), canvas.uniform(5, 13)))
+    if canvas.chance(0.5):
+        things.append(leaves.bush(wall + side * 1.5, canvas.uniform(z0, z1), canvas.uniform(1.5, 4), canvas.uniform(1, 2)))
+    return things
+
+
+def _crowd(canvas: Canvas, street: Street) -> list[Thing]:
+    """Plan what stands or moves before the building lines."""
+    things = _traffic(canvas, street)
+    leaves = Foliage(canvas, 3)
+    for side, sign in enumerate((-1, 1)):
+        curb, wall = street.curbs[side], street.walls[side]
+        inner = curb + sign * (0.5 + street.verge[side] / 2)
+        if canvas.chance(0.25 + 0.5 * (street.verge[side] > 0)):
+            spacing, height = canvas.uniform(8, 16), canvas.uniform(5, 10)
+            for z in np.arange(canvas.uniform(8, 16), 90, spacing).tolist():
+                things.append(leaves.tree(inner, z + canvas.uniform(-1, 1), height * canvas.uniform(0.8, 1.2)))
+        first, gap = canvas.uniform(8, 22), canvas.uniform(16, 30)
+        for z in np.arange(first, 100, gap).tolist():
+            things.append(furniture.lamp(canvas, inner, z))
+        for _ in range(canvas.integer(1, 4)):
+            kind = canvas.pick((furniture.sign, furniture.sign, furniture.pole, furniture.traffic_light))
+            things.append(kind(canvas, inner + sign * canvas.uniform(-0.3, 0.4), _depth(canvas, 8, 50)))
+        for _ in range(canvas.integer(0, 3)):
+            x = canvas.uniform(0.4, 1.0) * (wall - curb) + curb
+            things.append(furniture.clutter(canvas, x, _depth(canvas, 8, 40)))
+        things += _walkers(canvas, curb + sign * street.verge[side], wall)
+    if street.crossing and canvas.chance(0.7):
+        for _ in range(canvas.integer(1, 4)):
+            z = street.crossing + canvas.uniform(0.3, 2.8)
+            things.append(person(canvas, canvas.uniform(*street.curbs), z))
+    return things
+
+
+def _walkers(canvas: Canvas, inner: float, wall: float) -> list[Thing]:
+    things = []
+    for _ in range(canvas.integer(0, 4)):
+        x, z = canvas.uniform(inner, wall - 0.4 * np.sign(wall)), _depth(canvas, 9, 55)
+        company = 1 + int(canvas.chance(0.35))
+        for i in range(company):
+            things.append(person(canvas, x + 0.6 * i, z + 0.2 * i, child=bool(i) and canvas.chance(0.4)))
+    return things
+
+
+def _depth(canvas: Canvas, near: float, far: float) -> float:
+    """Draw a distance; near ones are likelier, as a camera sees them."""
+    return near + (far - near) * canvas.random() ** 1.6
+
+
+def _traffic(canvas: Canvas, street: Street) -> list[Thing]:
+    things = []
+    for side, sign in enumerate((-1, 1)):
+        if not street.parking[side]:
+            continue
+        x, z = street.curbs[side] - sign * 1.15, canvas.uniform(5, 16)
+        while z < 90:
+            if canvas.chance(0.6):
+                heading = canvas.uniform(-0.03, 0.03) + math.pi * (sign < 0 and canvas.chance(0.7))
+                things.append(vehicle(canvas, x, z, heading, large=False))
+            z += canvas.uniform(5.6, 8)
+    for x, oncoming in street.lanes:
+        z = canvas.uniform(12, 45)
+        while z < 110:
+            heading = canvas.uniform(-0.04, 0.04) + math.pi * oncoming
+            if canvas.chance(0.12):
+                things += [two_wheeler(canvas, x, z, True), rider(canvas, x, z, True)]
+            else:
+                things.append(vehicle(canvas, x, z, heading))
+            z += canvas.uniform(12, 50)
+    if canvas.chance(0.12):  # one comes out of a side street
+        x, turn = canvas.uniform(*street.curbs), canvas.pick((-1, 1)) * math.pi / 2
+        things.append(vehicle(canvas, x, canvas.uniform(14, 40), turn + canvas.uniform(-0.3, 0.3)))
+    if canvas.chance(0.3):
+        side = canvas.integer(0, 1)
+        x, z = street.curbs[side] * 0.85, _depth(canvas, 9, 35)
+        things.append(two_wheeler(canvas, x, z, False))
+        things += [rider(canvas, x, z, False)] * canvas.chance(0.7)
+    return things

@@ -1,0 +1,79 @@
+"""Whole accumulation windows, so that the weight of a window is known before its first batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from segkit.data.sampler import EpochSampler
+from segkit.types import Batch
+
+
+class WindowLoader:
+    """Hands out micro-batches that know the loss weights of their whole window.
+
+    A window is the ``k`` micro-batches between two optimiser steps (the last one of an
+    epoch may be shorter). They are read ahead, as bytes; the weight of each loss term is a
+    function of the targets alone, so it can be summed before the first forward pass. That
+    makes accumulation exact: see ``docs/architecture.md``.
+
+    The position within an epoch is part of a checkpoint (`state_dict`): a resumed run goes
+    on with the next window without reading what has been seen.
+
+    Args:
+        loader: Reads the batches that ``sampler`` draws.
+        sampler: The batch sampler of ``loader``.
+        window_size: k, micro-batches per optimiser step.
+        weigh: Target -> ``[T]`` float64, weight of each loss term; called on the CPU.
+        epoch: Tells the current epoch when an iteration starts.
+    """
+
+    def __init__(
+        self,
+        loader: DataLoader[Any],
+        sampler: EpochSampler,
+        window_size: int,
+        weigh: Callable[[torch.Tensor], torch.Tensor],
+        epoch: Callable[[], int],
+    ) -> None:
+        self.loader, self.sampler = loader, sampler
+        self.window_size, self.weigh, self.epoch = window_size, weigh, epoch
+        self._handed_out = 0
+        self._resume_at: dict[str, int] | None = None
+
+    def __len__(self) -> int:
+        """Micro-batches in an epoch."""
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        # A generator: nothing below runs before the first batch is asked for. Lightning makes
+        # the iterator before it has restored the epoch, and may never exhaust it.
+        self.sampler.epoch = self.epoch()
+        self.sampler.start = self._handed_out = self._position()
+        batches = iter(self.loader)
+        # A run that stopped within a window goes on with the rest of that window.
+        size = self.window_size - self.sampler.start % self.window_size
+        while window := list(islice(batches, size)):
+            size = self.window_size
+            weights = torch.stack([self.weigh(b.target) for b in window]).sum(0)
+            for batch in window:
+                self._handed_out += 1
+                yield batch._replace(window=weights)
+
+    def _position(self) -> int:
+        """Where to begin: after a resume within this epoch, behind what was handed out."""
+        resume, self._resume_at = self._resume_at, None
+        within = resume is not None and resume["epoch"] == self.sampler.epoch
+        return resume["batch"] if within and resume["batch"] < len(self) else 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Where this epoch stands: its number and the micro-batches handed out."""
+        return {"epoch": self.sampler.epoch, "batch": self._handed_out}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin the next iteration where ``state`` says, if it is of the same epoch."""
+        self._resume_at = dict(state)

@@ -1,0 +1,54 @@
+"""Measure a trained model: ``python -m segkit.evaluate run=RUN split=test``."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from segkit.cli import launch
+from segkit.types import SPLITS, UserError
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(cfg: Any) -> float | None:
+    """Measure as configured; return mIoU."""
+    if cfg.split not in (*SPLITS, "all"):
+        raise UserError(f"split={cfg.split}: choose train, val, test or all")
+    from hydra.core.hydra_config import HydraConfig
+
+    from segkit import build
+    from segkit.infer.measure import measure
+    from segkit.metric.overlap import overlap
+    from segkit.report.evaluation import write_evaluation
+    from segkit.report.table import table
+
+    settings = build.plain(cfg)
+    loaded = build.load(settings["run"])
+    data = build.evaluation_data(loaded, settings["data"])
+    split = "val" if settings["split"] == "test" and not data.part("test") else settings["split"]
+    batches = data.eval_dataloader(split)
+    net = loaded.net.to(build.device(settings["device"]))
+    counts = measure(net, loaded.labels, batches, settings["threshold"])
+    numbers = overlap(counts, loaded.labels)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    about = {
+        "checkpoint": str(loaded.path),
+        "split": split,
+        "resolution": "native" if data.native else "network",
+    }
+    names = [s.name for s in data.part(split)]
+    write_evaluation(folder, counts, numbers, loaded.labels, names, about, loaded.config["name"])
+    print(table(numbers, about))
+    print(f"results: {folder}")
+    return numbers["mean"]["miou"]
+
+
+def main() -> None:
+    """Entry point of ``python -m segkit.evaluate`` and ``segkit evaluate``."""
+    launch("evaluate", evaluate)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""What training means, for any network: the LightningModule.
+
+It takes finished objects and never sees a configuration. What differs between tasks lives
+in the loss, the metric and the label space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from segkit.loss.loss import Loss
+from segkit.metric.counts import Counts, OverlapCounts
+from segkit.metric.overlap import overlap
+from segkit.metric.weighted import WeightedMeans
+from segkit.model.whole import logits_at_target
+from segkit.types import Batch, LabelSpace, UserError
+
+MakeOptimizer = Callable[[nn.Module], Optimizer]
+MakeSchedule = Callable[[Optimizer, int], list[dict[str, Any]]]
+
+
+class SegmentationModule(lightning.LightningModule):
+    """Trains and measures a network.
+
+    Args:
+        net: uint8 images ``[N, 3, H, W]`` -> logits ``[N, C, H, W]`` (see ``segkit.model.wrapper``).
+        loss: Logits and target -> scalar.
+        labels: What class indices mean.
+        optimizer: Network -> optimiser.
+        scheduler: Optimiser and number of optimiser steps -> Lightning's list of schedules.
+        passport: Plain containers that every checkpoint carries, so that it explains itself.
+        channels_last: Run the network with channels-last memory (faster on GPUs).
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        loss: Loss,
+        labels: LabelSpace,
+        optimizer: MakeOptimizer,
+        scheduler: MakeSchedule,
+        passport: Mapping[str, Any],
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.net = net.to(memory_format=self.memory_format)
+        self.loss, self.labels = loss, labels
+        self.make_optimizer, self.make_schedule = optimizer, scheduler
+        self.passport = dict(passport)
+        self.overlap_counts = OverlapCounts(labels)
+        self.loss_means = WeightedMeans(len(loss.names))
+        self.measured: Counts | None = None  # of the last validation or test, for callbacks and reports
+        self.numbers: dict[str, Any] = {}  # what `overlap` makes of it
+        self._window_loss = self._epoch_loss = torch.zeros(())
+        self._epoch_windows = 0
+        self._random_state: Tensor | None = None
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Images ``[N, 3, H, W]`` uint8 -> logits ``[N, C, H, W]``."""
+        return self.net(image.contiguous(memory_format=self.memory_format))
+
+    # ---- training -------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return this micro-batch's share of the window's loss.
+
+        The shares of a window (over all processes) add up to the loss of the one big
+        batch. Lightning divides by the number of micro-batches and DDP by the number of
+        processes; both are undone here.
+        """
+        assert batch.window is not None
+        window = batch.window
+        if self.trainer.world_size > 1:
+            window = self.trainer.strategy.reduce(window, reduce_op="sum")  # type: ignore[assignment]
+        loss, _ = self.loss(self(batch.image), batch.target, window)
+        self._window_loss = self._window_loss + loss.detach()
+        return loss * (self.trainer.accumulate_grad_batches * self.trainer.world_size)
+
+    def on_train_start(self) -> None:
+        """Go on with the random numbers of the run that is resumed."""
+        if self._random_state is not None:
+            torch.set_rng_state(self._random_state.cpu())
+            self._random_state = None
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Log the loss of the window that is complete now."""
+        loss = self._whole(self._window_loss)
+        self.log("train/loss_step", loss, on_step=True, on_epoch=False)
+        self._epoch_loss = self._epoch_loss + loss
+        self._epoch_windows += 1
+        self._window_loss = torch.zeros((), device=self.device)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """At the end of an epoch log the mean loss of its optimiser steps and the learning rate.
+
+        Here and not in ``on_train_epoch_end``, which Lightning calls after the callbacks
+        that want to see these numbers.
+        """
+        done = self.trainer.max_steps != -1 and self.trainer.global_step >= self.trainer.max_steps
+        if not (self.trainer.is_last_batch or done):
+            return
+        rate = self.trainer.optimizers[0].param_groups[-1]["lr"]
+        self.log("train/loss", self._epoch_loss / max(1, self._epoch_windows), on_step=False, on_epoch=True)
+        self.log("lr", rate, on_step=False, on_epoch=True)
+        self._epoch_loss, self._epoch_windows = torch.zeros((), device=self.device), 0
+
+    def _whole(self, share: Tensor) -> Tensor:
+        """Sum of the processes' shares."""
+        if self.trainer.world_size == 1:
+            return share
+        return self.trainer.strategy.reduce(share, reduce_op="sum")  # type: ignore[return-value]
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and schedules; schedules count optimiser steps."""
+        optimizer = self.make_optimizer(self.net)
+        steps = self.trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            raise UserError(
+                "trainer.max_epochs=-1: a run needs an end; set trainer.max_epochs or trainer.max_steps"
+            )
+        schedules = self.make_schedule(optimizer, int(steps))
+        for schedule in schedules:
+            if schedule["interval"] == "epoch":  # there are numbers to watch after a validation only
+                schedule["frequency"] = self.trainer.check_val_every_n_epoch or 1
+        return [optimizer], schedules
+
+    # ---- measuring ------------------------------------------------------------------
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count, for the numbers at the end of the epoch."""
+        self._measure(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count, for the numbers at the end."""
+        self._measure(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what was measured."""
+        self._conclude("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log what was measured."""
+        self._conclude("test")
+
+    def _measure(self, batch: Batch) -> None:
+        logits = logits_at_target(self, batch)
+        self.overlap_counts.update(self.labels.predict(logits), batch.target, batch.index)
+        weights = self.loss.weigh(batch.target)
+        _, terms = self.loss(logits, batch.target, weights)
+        self.loss_means.update(torch.stack([terms[n] for n in self.loss.names]), weights)
+
+    def _conclude(self, part: str) -> None:
+        self.measured = self.overlap_counts.compute()
+        means = self.loss_means.compute()
+        self.overlap_counts.reset()
+        self.loss_means.reset()
+        self.numbers = overlap(self.measured, self.labels)
+        total = sum(c * float(m) for c, m in zip(self.loss.coefficients, means, strict=True))
+        mean = self.numbers["mean"]
+        logged = {
+            "loss": total,
+            **{n: float(m) for n, m in zip(self.loss.names, means, strict=True) if len(means) > 1},
+            "miou": mean["miou"],
+            "dice": mean["dice"],
+            "accuracy": mean["pixel_accuracy"],
+            **{f"iou/{name}": row["iou"] for name, row in self.numbers["per_class"].items()},
+        }
+        # A class that occurs nowhere has no number; it is left out rather than invented.
+        self.log_dict({f"{part}/{k}": float(v) for k, v in logged.items() if v is not None})
+
+    # ---- checkpoints ----------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what makes a checkpoint explain itself and a resumed run go on."""
+        checkpoint["segkit"] = {
+            **self.passport,
+            "random_state": torch.get_rng_state(),
+            "epoch_loss": self._epoch_loss.detach().cpu(),
+            "epoch_windows": self._epoch_windows,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take back what `on_save_checkpoint` kept."""
+        kept = checkpoint["segkit"]
+        self._random_state = kept["random_state"]
+        self._epoch_loss = kept["epoch_loss"].to(self.device)
+        self._epoch_windows = kept["epoch_windows"]
+

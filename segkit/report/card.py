@@ -1,0 +1,104 @@
+"""The card of a run: what would be needed to make it again."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segkit.report.write import write_json
+from segkit.types import Sample
+
+PACKAGES = (
+    "segkit",
+    "torch",
+    "lightning",
+    "hydra-core",
+    "torchmetrics",
+    "segmentation-models-pytorch",
+    "albumentations",
+    "opencv-python-headless",
+    "numpy",
+)
+
+
+def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample], started: str) -> None:
+    """Write ``run.json``: command, versions, git state, data, seed, hardware.
+
+    Args:
+        run: The run folder.
+        config: The composed configuration.
+        samples: All samples with their split.
+        started: When the run began, ISO 8601 with the zone.
+    """
+    card = {
+        "command": shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]]),
+        "started": started,
+        "seed": config["seed"],
+        "deterministic": "same bits on a CPU; on GPUs only with trainer.deterministic=true",
+        "data": {
+            "samples": {p: sum(s.split == p for s in samples) for p in ("train", "val", "test")},
+            "fingerprint": fingerprint(samples),
+        },
+        "versions": {"python": platform.python_version(), **_versions()},
+        "git": _git(),
+        "hardware": _hardware(),
+    }
+    write_json(run / "run.json", card)
+
+
+def fingerprint(samples: Sequence[Sample]) -> str:
+    """SHA-256 over names, splits and the sizes and times of files: tells whether data changed.
+
+    It reads no file's content, so that it costs nothing on a large data set.
+    """
+    digest = hashlib.sha256()
+    for sample in sorted(samples):
+        digest.update(f"{sample.name}\0{sample.split}\0".encode())
+        for path in (sample.image, sample.mask):
+            if path is not None and path.is_file():
+                digest.update(f"{path.stat().st_size}\0{path.stat().st_mtime_ns}\0".encode())
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:  # run from a source tree that is not installed
+            found[package] = None
+    return found
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit of the working folder and whether it has changes; ``None`` outside a repository."""
+    try:
+        commit = _output("git", "rev-parse", "HEAD")
+        return {"commit": commit, "changed": bool(_output("git", "status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _output(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
+
+
+def _hardware() -> dict[str, Any]:
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "gpus": gpus,
+    }

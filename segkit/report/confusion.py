@@ -1,0 +1,87 @@
+"""Confusion matrix -> picture: where the pixels of each class went."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from segkit.report.style import INK, plot
+from segkit.report.write import write_csv, write_figure
+from segkit.types import LabelSpace
+
+if TYPE_CHECKING:
+    from segkit.types import Array
+
+
+def confusion(matrix: Array, labels: LabelSpace, folder: Path, name: str, stem: str = "confusion") -> Path:
+    """Draw the matrix with each row divided by its sum.
+
+    Args:
+        matrix: int64 ``[K, K]`` pixel counts, rows = target, columns = prediction.
+        labels: Names of the K classes.
+        folder: Where ``<stem>.png`` and ``<stem>.csv`` (one line per cell: count and share) go.
+        name: Name of the run, for the title.
+        stem: Name of both files.
+
+    Returns:
+        The PNG file.
+    """
+    counts = np.asarray(matrix, np.int64)
+    totals = counts.sum(1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+    side = 1.9 + max(2.6, (0.42 if len(counts) <= 20 else 0.31) * len(counts))
+    axes = plot(
+        name, "percent of each target class; rows add to 100", "prediction", "target", (side + 0.1, side)
+    )
+    _cells(axes, shares, labels)
+    write_csv(
+        folder / f"{stem}.csv", ["target", "prediction", "pixels", "share"], _rows(counts, shares, labels)
+    )
+    assert isinstance(axes.figure, Figure)
+    write_figure(folder / f"{stem}.png", axes.figure)
+    return folder / f"{stem}.png"
+
+
+def _cells(axes: Axes, shares: Array, labels: LabelSpace) -> None:
+    axes.grid(visible=False)
+    axes.set_facecolor("#EFEFEF")  # shows through the row of a class without target pixels
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
+    for row, column in np.argwhere(np.isfinite(shares)):
+        share = shares[row, column]
+        text = f"{100 * share:.0f}" if share >= 0.005 else ("<1" if share > 0 else "")
+        color, weight = ("white" if share > 0.5 else INK), ("bold" if row == column else "normal")
+        axes.text(column, row, text, ha="center", va="center", fontsize=8, color=color, fontweight=weight)
+    for row in np.flatnonzero(np.isnan(shares[:, 0])).tolist():
+        axes.text(
+            len(shares) / 2 - 0.5,
+            row,
+            "no target pixels",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="#767676",
+        )
+    ticks = np.arange(len(shares))
+    turn = {"rotation": 90} if len(ticks) > 12 else {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(ticks, labels.names, **turn)
+    axes.set_yticks(ticks, labels.names)
+    axes.set_xticks(ticks[1:] - 0.5, minor=True)
+    axes.set_yticks(ticks[1:] - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1)
+    axes.tick_params(which="minor", length=0)
+
+
+def _rows(counts: Array, shares: Array, labels: LabelSpace) -> list[dict[str, object]]:
+    return [
+        {
+            "target": labels.names[row],
+            "prediction": labels.names[column],
+            "pixels": int(counts[row, column]),
+            "share": "" if np.isnan(shares[row, column]) else f"{shares[row, column]:.6f}",
+        }
+        for row, column in np.ndindex(counts.shape)
+    ]

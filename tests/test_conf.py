@@ -1,0 +1,59 @@
+"""Every YAML under conf/: its keys are parameters of its target, and it composes."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from segkit.build import LOADER_KEYS, check, plain
+from segkit.paths import CONF_DIR
+from segkit.schema import parameters
+
+GROUPS = ("augment", "callback", "data", "logger", "loss", "model", "optimizer", "scheduler", "trainer")
+FILES = sorted(p for g in GROUPS for p in (CONF_DIR / g).glob("*.yaml"))
+CHOICES = [p for p in FILES if not p.name.startswith("_")]
+
+
+def _compose(*overrides: str):
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return compose("train", list(overrides), return_hydra_config=True)
+
+
+def _config(*overrides: str):
+    cfg = _compose("name=test", *overrides)
+    del cfg._metadata.flags["struct"]
+    cfg.pop("hydra")
+    return plain(cfg)
+
+
+@pytest.mark.parametrize("path", CHOICES, ids=lambda p: f"{p.parent.name}={p.stem}")
+def test_every_choice_composes_and_fits_its_target(path: Path):
+    group = path.parent.name
+    check(_config(f"{group}={path.stem}"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_every_key_has_a_comment(path: Path):
+    for line in path.read_text().splitlines():
+        bare = line.strip()
+        is_key = bare and not bare.startswith(("#", "-", "_target_", "_partial_", "defaults:"))
+        if is_key and not bare.endswith(":"):
+            assert "#" in line, f"{path.name}: no comment on: {bare}"
+
+
+@pytest.mark.parametrize("path", sorted((CONF_DIR / "experiment").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_experiment_composes_and_says_why_it_exists(path: Path):
+    assert path.read_text().lstrip().startswith(("# @package _global_\n# ",))
+    check(_config(f"experiment={path.stem}"))
+
+
+def test_the_loader_keys_stand_in_every_data_config():
+    common = OmegaConf.load(CONF_DIR / "data" / "_common.yaml")
+    assert set(common) == set(LOADER_KEYS)
+
+
+def test_every_trainer_key_is_lightnings():
+    node = OmegaConf.load(CONF_DIR / "trainer" / "_common.yaml")
+    assert set(node) - {"_target_"} <= set(parameters(get_object("lightning.Trainer")))

@@ -1,0 +1,37 @@
+from typing import Literal
+
+import pytest
+
+from segkit.schema import check_values, fits
+from segkit.types import UserError
+
+
+def _target(
+    depth: int, lr: float, norm: Literal["batch", "group"], name: str | None = None, size: list[int] | None = None
+) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation", "right"),
+    [
+        (3, int, True), (3.0, int, False), (True, int, False), ("3", int, False),
+        (3, float, True), (3.5, float, True), (True, float, False), ("x", float, False),
+        (None, int | None, True), ("batch", Literal["batch"], True), ("layer", Literal["batch"], False),
+        ([1, 2], list[int], True), ([1, "a"], list[int], False), (5, list[int], False),
+        ([1, 2], tuple[float, float], True), ({"a": 1}, dict[str, int], True), (1, dict[str, int], False),
+    ],
+)  # fmt: skip
+def test_values_fit_their_annotations(value, annotation, right):
+    assert fits(value, annotation) is right
+
+
+def test_a_wrong_type_names_the_key_the_value_and_what_was_expected():
+    with pytest.raises(UserError, match=r"model\.depth=abc: expected a whole number, got str"):
+        check_values("model", {"depth": "abc"}, _target)
+    with pytest.raises(UserError, match=r"model\.norm=layer: expected one of batch, group"):
+        check_values("model", {"norm": "layer"}, _target)
+
+
+def test_an_unknown_key_names_the_nearest():
+    with pytest.raises(UserError, match=r"did you mean 'model\.depth'"):
+        check_values("model", {"dept": 3}, _target)
