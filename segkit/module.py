@@ -78,7 +78,7 @@ class SegmentationModule(lightning.LightningModule):
         assert batch.window is not None
         window = batch.window
         if self.trainer.world_size > 1:
-            window = self.trainer.strategy.reduce(window, reduce_op="sum")  # type: ignore[assignment]
+            window = self.trainer.strategy.reduce(window, reduce_op="sum")
         loss, _ = self.loss(self(batch.image), batch.target, window)
         self._window_loss = self._window_loss + loss.detach()
         return loss * (self.trainer.accumulate_grad_batches * self.trainer.world_size)
@@ -92,7 +92,7 @@ class SegmentationModule(lightning.LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the loss of the window that is complete now."""
         loss = self._whole(self._window_loss)
-        self.log("train/loss_step", loss, on_step=True, on_epoch=False)
+        self.log("train/loss_step", loss, on_step=True, on_epoch=False, batch_size=1)
         self._epoch_loss = self._epoch_loss + loss
         self._epoch_windows += 1
         self._window_loss = torch.zeros((), device=self.device)
@@ -107,15 +107,16 @@ class SegmentationModule(lightning.LightningModule):
         if not (self.trainer.is_last_batch or done):
             return
         rate = self.trainer.optimizers[0].param_groups[-1]["lr"]
-        self.log("train/loss", self._epoch_loss / max(1, self._epoch_windows), on_step=False, on_epoch=True)
-        self.log("lr", rate, on_step=False, on_epoch=True)
+        mean = self._epoch_loss / max(1, self._epoch_windows)
+        self.log("train/loss", mean, on_step=False, on_epoch=True, batch_size=1)
+        self.log("lr", rate, on_step=False, on_epoch=True, batch_size=1)
         self._epoch_loss, self._epoch_windows = torch.zeros((), device=self.device), 0
 
     def _whole(self, share: Tensor) -> Tensor:
         """Sum of the processes' shares."""
         if self.trainer.world_size == 1:
             return share
-        return self.trainer.strategy.reduce(share, reduce_op="sum")  # type: ignore[return-value]
+        return self.trainer.strategy.reduce(share, reduce_op="sum")
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedules; schedules count optimiser steps."""
@@ -158,7 +159,7 @@ class SegmentationModule(lightning.LightningModule):
 
     def _conclude(self, part: str) -> None:
         self.measured = self.overlap_counts.compute()
-        means = self.loss_means.compute()
+        means = self.loss_means.compute().reshape(-1)  # torchmetrics squeezes a single number
         self.overlap_counts.reset()
         self.loss_means.reset()
         self.numbers = overlap(self.measured, self.labels)
@@ -173,7 +174,7 @@ class SegmentationModule(lightning.LightningModule):
             **{f"iou/{name}": row["iou"] for name, row in self.numbers["per_class"].items()},
         }
         # A class that occurs nowhere has no number; it is left out rather than invented.
-        self.log_dict({f"{part}/{k}": float(v) for k, v in logged.items() if v is not None})
+        self.log_dict({f"{part}/{k}": float(v) for k, v in logged.items() if v is not None}, batch_size=1)
 
     # ---- checkpoints ----------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ def train(cfg: Any) -> float | None:
 
     from segkit import build
     from segkit.report.card import write_card
-    from segkit.report.run import write_results
 
+    started = datetime.now().astimezone().isoformat(timespec="seconds")
     config = build.plain(cfg)
     build.check(config)
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
@@ -38,22 +39,25 @@ def train(cfg: Any) -> float | None:
     data.fill_cache("train", "val")
     if trainer.is_global_zero:
         data.freeze_split(run / "split.csv")
-        write_card(run, config, data)
+        write_card(run, config, data.samples, started)
     _fit(trainer, module, data, _start_from(config, run))
-    best = trainer.checkpoint_callback.best_model_score if trainer.checkpoint_callback else None
-    if config["test"] and not trainer.fast_dev_run:
-        _test(trainer, module, data, run)
-        if trainer.is_global_zero:
-            write_results(run, config["name"], module, data)
+    best = _best(trainer)
+    if config["test"] and not config["trainer"]["fast_dev_run"]:
+        _test(trainer, module, data, run, config["name"])
     log.info("results: %s", run)
-    return None if best is None else float(best)
+    return best
 
 
 def _config_of(run: Path, overrides: list[str]) -> Any:
     """The run folder's own configuration, with what else stands on the command line."""
-    from omegaconf import OmegaConf
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf, read_write
 
     cfg = OmegaConf.load(run / ".hydra" / "config.yaml")
+    # Names such as ${hydra:runtime.choices.data} mean the choices of that run, not of this command.
+    hydra = HydraConfig.get()
+    with read_write(hydra):
+        hydra.runtime.choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
     OmegaConf.set_struct(cfg, True)
     others = [o for o in overrides if not o.startswith("resume=")]
     cfg.merge_with_dotlist([*others, "ckpt_path=last"])
@@ -111,11 +115,36 @@ def _fit(trainer: Any, module: Any, data: Any, checkpoint: str | None) -> None:
         raise
 
 
-def _test(trainer: Any, module: Any, data: Any, run: Path) -> None:
-    """Measure the best checkpoint; the last weights where none was kept."""
+def _best(trainer: Any) -> float | None:
+    """The monitored number of the best checkpoint."""
+    score = getattr(trainer.checkpoint_callback, "best_model_score", None)
+    return None if score is None else float(score)
+
+
+def _test(trainer: Any, module: Any, data: Any, run: Path, name: str) -> None:
+    """Measure the best checkpoint (the last weights where none was kept) and write its numbers."""
+    from segkit.report.evaluation import write_evaluation
+    from segkit.report.table import table
+
     best = run / "checkpoints" / "best.ckpt"
-    checkpoint = str(best) if best.is_file() else None
-    trainer.test(module, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
+    trainer.test(
+        module,
+        datamodule=data,
+        ckpt_path=str(best) if best.is_file() else None,
+        weights_only=True,
+        verbose=False,
+    )
+    if not trainer.is_global_zero:
+        return
+    split = "test" if data.part("test") else "val"
+    about = {
+        "checkpoint": "checkpoints/best.ckpt" if best.is_file() else "last weights",
+        "split": split,
+        "resolution": "native" if data.native else "network",
+    }
+    names = [s.name for s in data.part(split)]
+    write_evaluation(run, module.measured, module.numbers, module.labels, names, about, name)
+    print(table(module.numbers, about))
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ class Batch(NamedTuple):
 
     image: Tensor
     target: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody misses
     names: tuple[str, ...]
     image_size: tuple[tuple[int, int], ...]
     target_size: tuple[tuple[int, int], ...]
@@ -176,7 +176,7 @@ class LabelSpace:
         listed[[i for ids in (*self.ids, self.ignore) for i in ids]] = True
         rest = self.names.index(self.rest) if self.rest in self.names else self.ignore_index
         if self.task == "multilabel":
-            table = np.zeros((size, self.num_classes), self.dtype)
+            table: Array = np.zeros((size, self.num_classes), self.dtype)
             if self.rest == "ignore":
                 table[~listed] = self.ignore_index
             elif self.rest in self.names:

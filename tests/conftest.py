@@ -3,10 +3,11 @@
 import os
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # tiny tensors: more threads only wait for each other
 
-import pytest
+import pytest  # noqa: E402
 
-from segkit.types import LabelSpace
+from segkit.types import LabelSpace  # noqa: E402
 
 
 @pytest.fixture

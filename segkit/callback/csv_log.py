@@ -9,9 +9,21 @@ from pathlib import Path
 import lightning
 from lightning.pytorch.callbacks import Callback
 
+from segkit.callback.state import writes_files
 from segkit.report.write import write_csv
 
-FIRST = ("epoch", "step", "lr", "train/loss", "train/", "val/loss", "val/miou", "val/dice", "val/accuracy", "val/")
+FIRST = (
+    "epoch",
+    "step",
+    "lr",
+    "train/loss",
+    "train/",
+    "val/loss",
+    "val/miou",
+    "val/dice",
+    "val/accuracy",
+    "val/",
+)
 LAST = "seconds"
 
 
@@ -48,7 +60,7 @@ class CsvLog(Callback):
             LAST: f"{time.perf_counter() - self._started:.3f}",
         }
         self._rows.append(row)
-        if trainer.is_global_zero:
+        if writes_files(trainer):
             columns = sorted(dict.fromkeys(k for row in self._rows for k in row), key=_place)
             write_csv(_path(trainer), columns, self._rows)
 

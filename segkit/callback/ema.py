@@ -35,7 +35,9 @@ class Ema(Callback):
 
     def __init__(self, decay: float = 0.0) -> None:
         if not 0 <= decay < 1:
-            raise UserError(f"callback.ema.decay={decay}: must be at least 0 (off) and below 1, such as 0.999")
+            raise UserError(
+                f"callback.ema.decay={decay}: must be at least 0 (off) and below 1, such as 0.999"
+            )
         self.decay = decay
         self._updates, self._step = 0, 0
         # The average; while `_swapped` (during validation) the module has it and this has the raw weights.
@@ -75,7 +77,7 @@ class Ema(Callback):
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Measure the average."""
-        if trainer.training or trainer.state.fn == "fit":
+        if trainer.state.fn == "fit":
             self._swap(pl_module, True)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

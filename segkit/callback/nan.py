@@ -67,7 +67,9 @@ class StopOnNan(Callback):
         self._look(trainer)
         floats = [t for t in checkpoint["state_dict"].values() if t.is_floating_point()]
         if floats and not bool(torch.stack([t.isfinite().all() for t in floats]).all()):
-            _stop(trainer, f"weights are nan or infinite at step {trainer.global_step}", trainer.current_epoch)
+            _stop(
+                trainer, f"weights are nan or infinite at step {trainer.global_step}", trainer.current_epoch
+            )
 
     def _look(self, trainer: lightning.Trainer) -> None:
         """Read the losses that wait, all at once."""

@@ -12,11 +12,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from segkit.callback.best import is_best
+from segkit.callback.state import is_best, writes_files
 from segkit.report.bars import class_iou_bars
 from segkit.report.confusion import confusion
 from segkit.report.curves import curves
-from segkit.types import LabelSpace
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +28,10 @@ class Plots(Callback):
 
     Args:
         name: Name of the run, for the titles.
-        loss: Name of the loss, for the loss curve.
     """
 
-    def __init__(self, name: str = "", loss: str = "loss") -> None:
-        self.name, self.loss = name, loss
+    def __init__(self, name: str = "") -> None:
+        self.name = name
         self._epoch = -1
         self._iou: list[float] = []
         self._confusion: Tensor | None = None
@@ -50,17 +48,18 @@ class Plots(Callback):
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Draw."""
-        if trainer.is_global_zero:
-            self._draw(Path(trainer.default_root_dir), pl_module.labels)
+        if writes_files(trainer):
+            self._draw(Path(trainer.default_root_dir), pl_module)
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Draw what there is when the user has seen enough."""
-        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
-            self._draw(Path(trainer.default_root_dir), pl_module.labels)
+        if isinstance(exception, KeyboardInterrupt) and writes_files(trainer) and self._epoch >= 0:
+            self._draw(Path(trainer.default_root_dir), pl_module)
 
-    def _draw(self, run: Path, labels: LabelSpace) -> None:
+    def _draw(self, run: Path, pl_module: Any) -> None:
+        labels = pl_module.labels
         if (run / "metrics.csv").is_file():
-            curves(run / "metrics.csv", run / "plots", self.name, self.loss)
+            curves(run / "metrics.csv", run / "plots", self.name, "_".join(pl_module.loss.names))
         else:
             log.warning("%s has no metrics.csv, so there are no curves (callback.csv_log is off)", run)
         if self._iou:

@@ -71,7 +71,7 @@ def class_counts(target: NDArray[Any], labels: LabelSpace) -> NDArray[np.int64]:
         )
     flat = target.reshape(-1, 1)
     pieces = [flat[i : i + EXACT] for i in range(0, len(flat), EXACT)]
-    total = sum(cv2.calcHist([p], [0], None, [256], [0, 256])[:, 0].astype(np.int64) for p in pieces)
+    total = sum(cv2.calcHist([p], [0], None, [256], [0, 256]).ravel().astype(np.int64) for p in pieces)
     return np.asarray(total)[: labels.num_classes]
 
 
@@ -127,7 +127,10 @@ def _check_binary(source: FileSource, samples: Sequence[Sample]) -> None:
     values: set[int] = set()
     for sample in samples:
         if sample.mask is not None:
-            values |= {int(i) for i in np.flatnonzero(np.bincount(read_mask(sample.mask).ravel()))}
+            file_ids = read_mask(sample.mask)
+            if int(file_ids.max(initial=0)) > 255:
+                return
+            values |= {int(i) for i in np.flatnonzero(np.bincount(file_ids.ravel()))}
         if not values <= {0, 255}:  # ends at the first mask of nearly all data
             return
     if 255 in values:

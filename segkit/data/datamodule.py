@@ -78,8 +78,10 @@ class SegmentationData(lightning.LightningDataModule):
         names = sorted(source.samples)
         parts = read_split(Path(split), names) if split else assign(names, val_fraction, test_fraction, seed)
         self.samples = [s._replace(split=p) for s, p in zip(names, parts, strict=True)]
-        self.readers = {p: Reader(source, [s for s in self.samples if s.split == p], cache) for p in SPLITS}
-        self.readers["all"] = Reader(source, self.samples, cache=False)
+        self.readers: dict[str, Reader] = {"all": Reader(source, self.samples, cache=False)}
+        for split_name in SPLITS:
+            part = [s for s in self.samples if s.split == split_name]
+            self.readers[split_name] = Reader(source, part, cache)
 
     @property
     def eval_size(self) -> tuple[int, int] | None:

@@ -43,7 +43,7 @@ class Example(NamedTuple):
 
     image: Array
     target: Array
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
     name: str
 
 

@@ -93,8 +93,7 @@ def _incomplete(data: bytes) -> str | None:
     if data.startswith(JPEG):
         return None if data.find(b"\xff\xd9", _jpeg_scan(data)) >= 0 else "it is truncated"
     if data.startswith(TIFF) and len(data) >= 8:
-        (directory,) = struct.unpack("<I" if data[0] == ord("I") else ">I", data[4:8])
-        return "it is truncated" if directory >= len(data) else None
+        return _tiff_fault(data)
     return None
 
 
@@ -107,6 +106,16 @@ def _jpeg_scan(data: bytes) -> int:
         else:
             position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return position
+
+
+def _tiff_fault(data: bytes) -> str | None:
+    """Say whether the first directory, often at the end of the file, lies inside it."""
+    order = "<" if data[0] == ord("I") else ">"
+    (start,) = struct.unpack_from(f"{order}I", data, 4)
+    if start + 2 > len(data):
+        return "it is truncated"
+    (entries,) = struct.unpack_from(f"{order}H", data, start)
+    return "it is truncated" if start + 2 + 12 * entries + 4 > len(data) else None
 
 
 def _png_fault(data: bytes) -> str | None:

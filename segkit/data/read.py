@@ -39,8 +39,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """
     data = read_bytes(path)
     header = open_header(path, data)
-    opencv = header is None or header.format in ("PNG", "JPEG", "MPO")
-    pixels = _opencv_rgb(path, data) if header is None or opencv else _pillow_rgb(path, header)
+    if header is None or header.format in ("PNG", "JPEG", "MPO") or _deep_color(data, header):
+        pixels = _opencv_rgb(path, data)
+    else:
+        pixels = _pillow_rgb(path, header)
     if pixels.dtype == np.uint16:
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)
     if pixels.dtype != np.uint8:
@@ -63,7 +65,7 @@ def read_mask(path: Path) -> NDArray[Any]:
     """
     data = read_bytes(path)
     header = open_header(path, data)
-    if header is None:
+    if header is None or (header.format == "TIFF" and _deep_color(data, header)):
         raise UserError(
             f"mask {path} holds colours with 16 bits per channel; save class indices in one channel"
         )
@@ -145,19 +147,22 @@ def _mask_values(path: Path, data: bytes, image: Image.Image) -> NDArray[Any]:
     if array.dtype == bool:
         return array.astype(np.uint8)
     # Decoders stretch grey values of 2 and 4 bits to 0..255.
-    bits = _grey_bits(data, image)
+    bits = _bits(data, image) if image.mode == "L" else 8
     return array // (255 // (2**bits - 1)) if bits in (2, 4) else array
 
 
-def _grey_bits(data: bytes, image: Image.Image) -> int:
-    """Bits per stored value of a grey picture; 8 where it does not matter."""
-    if image.mode != "L":
-        return 8
+def _bits(data: bytes, image: Image.Image) -> int:
+    """Bits per stored value, of which Pillow's mode tells less."""
     if image.format == "PNG":
         return data[24]
     if image.format == "TIFF":
         return int(image.tag_v2.get(BITS_PER_SAMPLE, (8,))[0])  # type: ignore[attr-defined]
     return 8
+
+
+def _deep_color(data: bytes, image: Image.Image) -> bool:
+    """Whether it has several channels of 16 bits, of which Pillow keeps the upper 8."""
+    return image.mode in ("RGB", "RGBA", "LA") and _bits(data, image) > 8
 
 
 def _one_channel(path: Path, array: NDArray[Any]) -> NDArray[Any]:

@@ -18,7 +18,7 @@ class Draw(NamedTuple):
             target is ignored everywhere, so that it weighs nothing.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
     epoch: int
     counted: bool = True
 

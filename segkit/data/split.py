@@ -106,7 +106,7 @@ def read_split(path: Path, samples: Sequence[Sample]) -> list[Split]:
             faults.append(f"{text}: {len(others)} (first: {', '.join(others[:3])})")
     if faults:
         raise UserError(
-            f"split {path} {' and '.join(faults)}; give the split of this data, or data.split=null for a new one"
+            f"split {path} {' and '.join(faults)}; give this data's split, or data.split=null for a new one"
         )
     parts = {row["name"]: _part(path, row["split"], row["name"]) for row in rows}
     return [parts[s.name] for s in samples]

@@ -19,10 +19,18 @@ from numpy.typing import NDArray
 from segkit.data import streets_object as furniture
 from segkit.data.streets_building import building, fence
 from segkit.data.streets_canvas import IGNORE, SUPERSAMPLE, Canvas, Thing
-from segkit.data.streets_ground import FAR, Street, paint_bonnet, paint_ground, paint_sky, plan_street
+from segkit.data.streets_ground import (
+    FAR,
+    Street,
+    paint_bonnet,
+    paint_ground,
+    paint_sky,
+    plan_street,
+)
 from segkit.data.streets_mood import develop
 from segkit.data.streets_nature import Foliage
 from segkit.data.streets_people import person, rider
+from segkit.data.streets_shade import finish_ground
 from segkit.data.streets_vehicle import two_wheeler, vehicle
 from segkit.types import SPLITS, LabelSpace, Sample, Split, UserError
 
@@ -64,14 +72,21 @@ class Streets:
         self.labels = labels
         self.seed, self.height, self.width = seed, height, width
         self.samples = [
-            Sample(f"{split}/{index:06d}", Path(), split=split) for split in SPLITS for index in range(sizes[split])
+            Sample(f"{split}/{index:06d}", Path(), split=split)
+            for split in SPLITS
+            for index in range(sizes[split])
         ]
 
     def read(self, sample: Sample) -> tuple[Array, Array]:
         """Paint ``image`` uint8 RGB ``[height, width, 3]`` and its encoded ``target``."""
         split, index = sample.name.split("/")
         image, file_ids = scene(self.seed, int(index), self.height, self.width, SPLITS[SPLITS.index(split)])
-        return image, self.labels.encode(file_ids)
+        try:
+            return image, self.labels.encode(file_ids)
+        except UserError as error:
+            raise UserError(
+                f"scene {sample.name}: {error}; data.labels has to list the ids 0..7 and 255"
+            ) from None
 
 
 def scene(seed: int, index: int, height: int, width: int, split: Split = "train") -> tuple[Array, Array]:
@@ -94,40 +109,45 @@ def scene(seed: int, index: int, height: int, width: int, split: Split = "train"
     rng = np.random.default_rng(np.random.SeedSequence([seed, SPLITS.index(split), index]))
     canvas = Canvas(rng, height, width)
     street = plan_street(canvas)
-    backdrop, things = _plots(canvas, street), _crowd(canvas, street)
+    leaves = Foliage(canvas, 3)
+    backdrop, things = _plots(canvas, street, leaves), _crowd(canvas, street, leaves)
     paint_sky(canvas)
-    paint_ground(canvas, street, backdrop + things)
+    paint_ground(canvas, street)
     for layer in (backdrop, things):  # what stands behind the building line never hides what stands before it
         for thing in sorted(layer, key=lambda thing: -thing.z):
             if canvas.visible(thing):
                 thing.paint()
     if canvas.chance(0.85):
         paint_bonnet(canvas)
-    rgb = cv2.resize(canvas.pixels, (width, height), interpolation=cv2.INTER_AREA)[..., :3]
-    file_ids = canvas.pixels[1::SUPERSAMPLE, 1::SUPERSAMPLE, 3].copy()
+    small = cv2.resize(canvas.pixels, (width, height), interpolation=cv2.INTER_AREA)
+    image = np.ascontiguousarray(small[..., :3])
+    file_ids = canvas.pixels[1::SUPERSAMPLE, 1::SUPERSAMPLE, 3] - 1
+    finish_ground(canvas, image, file_ids, backdrop + things)
     border = max(1, round(min(height, width / 2) / 85))
     frame = np.ones((height, width), bool)
     frame[border:-border, border:-border] = False
     file_ids[frame] = IGNORE
-    return develop(rgb, canvas.mood, rng), file_ids
+    return develop(image, canvas.mood, rng), file_ids
 
 
-def _plots(canvas: Canvas, street: Street) -> list[Thing]:
+def _plots(canvas: Canvas, street: Street, leaves: Foliage) -> list[Thing]:
     """Plan what stands along and behind the building lines."""
     things: list[Thing] = []
-    leaves = Foliage(canvas, 3)
     columns = canvas.pixels.shape[1]
     for side, wall in zip((-1, 1), street.walls, strict=True):
         room = canvas.center[0] if side < 0 else columns - canvas.center[0]
         z = max(2.0, abs(wall) * canvas.focal / room * canvas.uniform(0.5, 0.9))
         height, gap = street.tall * canvas.uniform(0.6, 1.4), False
         while z < FAR:
-            length = canvas.uniform(9, 20) * (1 + z / 90)
+            length = canvas.uniform(9, 20) * (1 + z / 60)
             if canvas.chance(street.green):
                 things += _garden(canvas, leaves, side, wall, z, z + length)
                 gap = True
             else:
-                nearer, height = height, height * canvas.uniform(0.5, 1) + street.tall * canvas.uniform(0, 0.7)
+                nearer, height = (
+                    height,
+                    height * canvas.uniform(0.5, 1) + street.tall * canvas.uniform(0, 0.7),
+                )
                 height = min(30.0, max(4.0, height))
                 setback = canvas.uniform(-1, 3) * canvas.chance(0.25)
                 seen = gap or setback < 0 or height > nearer
@@ -146,29 +166,34 @@ def _garden(canvas: Canvas, leaves: Foliage, side: int, wall: float, z0: float, 
         things.append(leaves.hedge(wall, z0, z1, canvas.uniform(1.0, 2.2)))
     elif kind < 0.75:
         things.append(fence(canvas, wall, z0, z1))
-    for _ in range(canvas.integer(1, 3) if z0 < 70 else 1):
+    for _ in range(canvas.integer(1, 3) if z0 < 50 else 1):
         x = wall + side * canvas.uniform(1.5, 9)
         things.append(leaves.tree(x, canvas.uniform(z0, z1), canvas.uniform(5, 13)))
     if canvas.chance(0.5):
-        things.append(leaves.bush(wall + side * 1.5, canvas.uniform(z0, z1), canvas.uniform(1.5, 4), canvas.uniform(1, 2)))
+        things.append(
+            leaves.bush(
+                wall + side * 1.5, canvas.uniform(z0, z1), canvas.uniform(1.5, 4), canvas.uniform(1, 2)
+            )
+        )
     return things
 
 
-def _crowd(canvas: Canvas, street: Street) -> list[Thing]:
+def _crowd(canvas: Canvas, street: Street, leaves: Foliage) -> list[Thing]:
     """Plan what stands or moves before the building lines."""
     things = _traffic(canvas, street)
-    leaves = Foliage(canvas, 3)
     for side, sign in enumerate((-1, 1)):
         curb, wall = street.curbs[side], street.walls[side]
         inner = curb + sign * (0.5 + street.verge[side] / 2)
-        if canvas.chance(0.25 + 0.5 * (street.verge[side] > 0)):
-            spacing, height = canvas.uniform(8, 16), canvas.uniform(5, 10)
-            for z in np.arange(canvas.uniform(8, 16), 90, spacing).tolist():
-                things.append(leaves.tree(inner, z + canvas.uniform(-1, 1), height * canvas.uniform(0.8, 1.2)))
-        first, gap = canvas.uniform(8, 22), canvas.uniform(16, 30)
-        for z in np.arange(first, 100, gap).tolist():
+        if canvas.chance(0.6 + 0.3 * (street.verge[side] > 0)):
+            spacing, height = canvas.uniform(8, 15), canvas.uniform(6, 12)
+            for z in np.arange(canvas.uniform(8, 16), 65, spacing).tolist():
+                things.append(
+                    leaves.tree(inner, z + canvas.uniform(-1, 1), height * canvas.uniform(0.8, 1.2))
+                )
+        first, gap = canvas.uniform(9, 30), canvas.uniform(20, 36)
+        for z in np.arange(first, 80, gap).tolist():
             things.append(furniture.lamp(canvas, inner, z))
-        for _ in range(canvas.integer(1, 4)):
+        for _ in range(canvas.integer(0, 3)):
             kind = canvas.pick((furniture.sign, furniture.sign, furniture.pole, furniture.traffic_light))
             things.append(kind(canvas, inner + sign * canvas.uniform(-0.3, 0.4), _depth(canvas, 8, 50)))
         for _ in range(canvas.integer(0, 3)):
@@ -184,8 +209,8 @@ def _crowd(canvas: Canvas, street: Street) -> list[Thing]:
 
 def _walkers(canvas: Canvas, inner: float, wall: float) -> list[Thing]:
     things = []
-    for _ in range(canvas.integer(0, 4)):
-        x, z = canvas.uniform(inner, wall - 0.4 * np.sign(wall)), _depth(canvas, 9, 55)
+    for _ in range(canvas.integer(0, 5)):
+        x, z = canvas.uniform(inner, wall - 0.4 * np.sign(wall)), _depth(canvas, 8, 45)
         company = 1 + int(canvas.chance(0.35))
         for i in range(company):
             things.append(person(canvas, x + 0.6 * i, z + 0.2 * i, child=bool(i) and canvas.chance(0.4)))
@@ -203,20 +228,20 @@ def _traffic(canvas: Canvas, street: Street) -> list[Thing]:
         if not street.parking[side]:
             continue
         x, z = street.curbs[side] - sign * 1.15, canvas.uniform(5, 16)
-        while z < 90:
-            if canvas.chance(0.6):
+        while z < 70:
+            if canvas.chance(0.5):
                 heading = canvas.uniform(-0.03, 0.03) + math.pi * (sign < 0 and canvas.chance(0.7))
                 things.append(vehicle(canvas, x, z, heading, large=False))
             z += canvas.uniform(5.6, 8)
     for x, oncoming in street.lanes:
-        z = canvas.uniform(12, 45)
-        while z < 110:
+        z = canvas.uniform(13, 60)
+        while z < 85:
             heading = canvas.uniform(-0.04, 0.04) + math.pi * oncoming
             if canvas.chance(0.12):
                 things += [two_wheeler(canvas, x, z, True), rider(canvas, x, z, True)]
             else:
                 things.append(vehicle(canvas, x, z, heading))
-            z += canvas.uniform(12, 50)
+            z += canvas.uniform(14, 60)
     if canvas.chance(0.12):  # one comes out of a side street
         x, turn = canvas.uniform(*street.curbs), canvas.pick((-1, 1)) * math.pi / 2
         things.append(vehicle(canvas, x, canvas.uniform(14, 40), turn + canvas.uniform(-0.3, 0.3)))

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.streets_canvas import CONSTRUCTION, Canvas, Color, Point, Thing, clip, colored, ramp
+from segkit.data.streets_canvas import CONSTRUCTION, Canvas, Thing
+from segkit.data.streets_texture import Color, Point, clip, colored, plain, ramp
 
 Array = NDArray[Any]
 
@@ -19,13 +20,22 @@ _FACADES: tuple[Color, ...] = (
     (78, 72, 70), (176, 168, 130), (140, 110, 92), (186, 186, 190),
 )  # fmt: skip
 _ROOFS: tuple[Color, ...] = ((128, 66, 50), (90, 60, 54), (70, 72, 78), (104, 100, 98), (84, 92, 80))
-_SHOPS: tuple[Color, ...] = ((170, 34, 40), (30, 70, 130), (220, 180, 50), (36, 96, 60), (210, 210, 206), (40, 40, 44))
+_SHOPS: tuple[Color, ...] = (
+    (170, 34, 40),
+    (30, 70, 130),
+    (220, 180, 50),
+    (36, 96, 60),
+    (210, 210, 206),
+    (40, 40, 44),
+)
 _DOORS: tuple[Color, ...] = ((70, 44, 32), (40, 40, 44), (44, 66, 56), (96, 30, 30))
 # Width and height of a window as shares of its piece of wall
 _WINDOWS = ((0.5, 0.6), (0.4, 0.65), (0.7, 0.55), (0.96, 0.6), (0.92, 0.9))
 
 
-def building(canvas: Canvas, side: int, wall: float, z0: float, z1: float, height: float, gable: bool) -> Thing:
+def building(
+    canvas: Canvas, side: int, wall: float, z0: float, z1: float, height: float, gable: bool
+) -> Thing:
     """Plan a building.
 
     Args:
@@ -80,17 +90,22 @@ class _Wall:
         color: Its main colour.
     """
 
-    def __init__(self, canvas: Canvas, length: float, height: float, z: float, light: float, color: Color) -> None:
+    def __init__(
+        self, canvas: Canvas, length: float, height: float, z: float, light: float, color: Color
+    ) -> None:
         self.canvas, self.length, self.height = canvas, length, height
         self.z, self.light, self.color = z, light, color
-        scale = min(18.0, max(2.0, 0.4 * canvas.focal / max(z, 4.0)))  # texture pixels per metre
+        scale = min(15.0, max(2.0, 0.35 * canvas.focal / max(z, 4.0)))  # texture pixels per metre
         self.h, self.w = max(3, round(height * scale)), max(3, round(length * scale))
-        self.texture = np.empty((self.h, self.w, 4), np.uint8)
-        self.texture[:] = self.ink(color)
+        self.strength = 0.28 * canvas.mood.clarity(z) * (z < 60)  # of the dirt
+        self.lift = 100 * self.strength  # what it takes away on average, and the light that is left over
+        self.base = self.ink(color)
+        self.texture = plain(self.h, self.w, self.base)
 
     def ink(self, color: Color) -> tuple[int, int, int, int]:
         """Light and fade a colour; the fourth number is the label as textures hold it."""
-        return (*clip(self.canvas.tint(color, self.z, self.light)), CONSTRUCTION + 1)
+        r, g, b = self.canvas.tint(color, self.z, self.light)
+        return (*clip((r + self.lift, g + self.lift, b + self.lift)), CONSTRUCTION + 1)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, color: Color) -> None:
         """Fill a rectangle of texture pixels."""
@@ -100,7 +115,9 @@ class _Wall:
         """Paint it upright over two ground points (x, z), as seen from left to right."""
         (xa, za), (xb, zb) = ends
         top = self.height
-        self.canvas.warp(self.texture, self.canvas.project([(xa, top, za), (xb, top, zb), (xb, 0, zb), (xa, 0, za)]))
+        self.canvas.warp(
+            self.texture, self.canvas.project([(xa, top, za), (xb, top, zb), (xb, 0, zb), (xa, 0, za)])
+        )
 
     def dress(self, blank: bool) -> None:
         """Add windows unless it is blank, then perhaps a poster, then stains."""
@@ -115,7 +132,8 @@ class _Wall:
             self.box(0, 0, self.w, self.h // 60, canvas.vary(self.color, 40))
         if self.z < 60 and canvas.chance(0.5 if blank else 0.08):
             self._poster()
-        self._stain()
+        if self.strength:
+            self._stain()
 
     def _floors(self, floors: int, bays: int, bottom: int) -> None:
         h, w = max(2, bottom // floors), max(2, self.w // bays)
@@ -123,7 +141,9 @@ class _Wall:
         lit = self.canvas.mood.lit
         strips = []
         for _ in range(floors if self.z < 40 else 1):
-            row = [tiles[3 if self.canvas.chance(lit) else self.canvas.integer(0, 4) % 3] for _ in range(bays)]
+            row = [
+                tiles[3 if self.canvas.chance(lit) else self.canvas.integer(0, 4) % 3] for _ in range(bays)
+            ]
             strips.append(np.concatenate(row, 1)[:, : self.w])
         margin = (self.w - strips[0].shape[1]) // 2
         for floor in range(floors):
@@ -141,8 +161,7 @@ class _Wall:
         x1, y1 = max(x0 + 1, int(w * (0.5 + wide / 2))), max(y0 + 1, int(h * (0.55 + high / 2)))
         edge, tiles = int(w > 7), []
         for glass in (dark, canvas.vary(dark, 30), canvas.vary((150, 146, 138), 30), (255, 226, 150)):
-            tile = np.empty((h, w, 4), np.uint8)
-            tile[:] = self.texture[0, 0]
+            tile = plain(h, w, self.base)
             cv2.rectangle(tile, (x0, y0), (x1, y1), frame, -1)
             cv2.rectangle(tile, (x0 + edge, y0 + edge), (x1 - edge, y1 - edge), self.ink(glass), -1)
             if w > 16:
@@ -158,7 +177,9 @@ class _Wall:
         for bay in range(bays):
             x0, x1 = (bay + 0.12) * w / bays, (bay + 0.88) * w / bays
             if shop:
-                glass = (236, 214, 160) if canvas.chance(canvas.mood.lit + 0.1) else canvas.vary((52, 54, 60), 30)
+                glass = (
+                    (236, 214, 160) if canvas.chance(canvas.mood.lit + 0.1) else canvas.vary((52, 54, 60), 30)
+                )
                 self.box(x0, top + 0.28 * high, x1, h - 0.1 * high, glass)
             elif canvas.chance(0.3):
                 self.box(0.72 * x0 + 0.28 * x1, top + 0.25 * high, 0.28 * x0 + 0.72 * x1, h,
@@ -193,15 +214,14 @@ class _Wall:
             self.box(x + sx * (a - 0.8), y + sy * 4, x + sx * (a + 0.8), y + sy * 9, color)
 
     def _stain(self) -> None:
-        """Multiply it by dirt and grain."""
+        """Darken it by dirt and grain."""
         span = min(255, max(24, 2 * self.w))
         noise = cv2.resize(self.canvas.crop(self.canvas.cloud, span, span), (self.w, self.h))
-        if self.z < 60:
+        if self.z < 35:
             grain = np.tile(self.canvas.grain, (self.h // 256 + 1, self.w // 256 + 1))[: self.h, : self.w]
             noise = cv2.addWeighted(noise, 0.6, grain, 0.4, 0)
-        factor = cv2.convertScaleAbs(noise, alpha=0.34, beta=128 * 0.66)
-        even = np.full_like(factor, 128)
-        cv2.multiply(self.texture, cv2.merge([factor, factor, factor, even]), self.texture, 1 / 128)
+        dirt = cv2.convertScaleAbs(noise, alpha=self.strength)
+        cv2.subtract(self.texture, cv2.merge([dirt, dirt, dirt, np.zeros_like(dirt)]), self.texture)
 
 
 def fence(canvas: Canvas, wall: float, z0: float, z1: float) -> Thing:
@@ -213,12 +233,14 @@ def fence(canvas: Canvas, wall: float, z0: float, z1: float) -> Thing:
         h, w = max(3, round(height * scale)), max(3, round((z1 - z0) * scale))
         light = canvas.tint(canvas.vary(canvas.pick(_FACADES)), z0)
         dark = canvas.tint((0.7 * light[0], 0.7 * light[1], 0.7 * light[2]), z0)
-        noise = np.tile(cv2.max(canvas.cloud, 1), (h // 256 + 1, w // 256 + 1))[:h, :w]
+        noise = np.tile(np.maximum(canvas.cloud, 1), (h // 256 + 1, w // 256 + 1))[:h, :w]
         texture = colored(noise, ramp(dark, light, CONSTRUCTION))
         if not solid:
             gaps = np.arange(w) % max(3, round(0.24 * scale)) >= max(1, round(0.12 * scale))
             texture[h // 8 : -max(1, h // 8), gaps] = 0
         a, b = (z0, z1) if wall < 0 else (z1, z0)
-        canvas.warp(texture, canvas.project([(wall, height, a), (wall, height, b), (wall, 0, b), (wall, 0, a)]))
+        canvas.warp(
+            texture, canvas.project([(wall, height, a), (wall, height, b), (wall, 0, b), (wall, 0, a)])
+        )
 
     return Thing(z0, paint, (wall - 0.1, wall + 0.1, z0, z1), height)

@@ -16,18 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.data.streets_mood import Mood, draw_mood
+from segkit.data.streets_texture import SHIFT, Color, Point, clip, colored, fixed, fractal
 
 Array = NDArray[Any]
-Color = tuple[float, float, float]
-Point = tuple[float, float]
 Point3 = tuple[float, float, float]
 
 VOID, FLAT, CONSTRUCTION, OBJECT, NATURE, SKY, HUMAN, VEHICLE = range(8)
+GRASS = 8  # nature that lies flat; only while painting
 IGNORE = 255
 SUPERSAMPLE = 2
 NEAR = 0.6  # metres; nearer points are pulled to this depth
-_STEPS = np.linspace(0, 1, 256)[:, None]
-_SHIFT = 3  # binary places of a coordinate given to OpenCV
 
 
 class Thing(NamedTuple):
@@ -55,7 +53,7 @@ class Canvas:
         height: Height of the finished picture, pixels.
         width: Width of the finished picture, pixels.
         mood: Weather and light.
-        pixels: ``[2 height, 2 width, 4]`` uint8: RGB and file id.
+        pixels: ``[2 height, 2 width, 4]`` uint8: RGB and file id + 1, as in every texture.
         grain: ``[256, 256]`` uint8, white noise.
         cloud: ``[256, 256]`` uint8, noise with structure at every scale, mean 128.
         focal: Focal length in pixels of `pixels`.
@@ -80,9 +78,9 @@ class Canvas:
         self.mood = draw_mood(self.rng)
         self.pixels = np.zeros((rows, columns, 4), np.uint8)
         self.grain = np.frombuffer(self.rng.bytes(1 << 16), np.uint8).reshape(256, 256)
-        self.cloud = _fractal(self.grain)
+        self.cloud = fractal(self.grain)
         self.focal = self.uniform(0.85, 1.1) * (2 * rows * columns) ** 0.5
-        self.center = columns * self.uniform(0.36, 0.64), rows * self.uniform(0.38, 0.49)
+        self.center = columns * self.uniform(0.36, 0.64), rows * self.uniform(0.34, 0.45)
         self.eye = self.uniform(1.2, 1.7)
 
     def random(self) -> float:
@@ -140,21 +138,22 @@ class Canvas:
 
     def polygon(self, points: Sequence[Point], color: Color, label: int) -> None:
         """Fill a polygon of canvas pixels."""
-        cv2.fillPoly(self.pixels, [fixed(points)], (*clip(color), label), cv2.LINE_8, _SHIFT)
+        cv2.fillPoly(self.pixels, [fixed(points)], (*clip(color), label + 1), cv2.LINE_8, SHIFT)
 
     def line(self, start: Point, end: Point, width: float, color: Color, label: int) -> None:
         """Draw a line of ``width`` canvas pixels (at least one picture pixel) with round ends."""
-        one = 1 << _SHIFT
+        one = 1 << SHIFT
         a, b = (int(start[0] * one), int(start[1] * one)), (int(end[0] * one), int(end[1] * one))
         thickness = max(SUPERSAMPLE, round(width))
-        cv2.line(self.pixels, a, b, (*clip(color), label), thickness, cv2.LINE_8, _SHIFT)
+        cv2.line(self.pixels, a, b, (*clip(color), label + 1), thickness, cv2.LINE_8, SHIFT)
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, color: Color, label: int,
                 thickness: int = -1) -> None:  # fmt: skip
         """Draw an ellipse around (x, y), filled unless a thickness is given."""
-        one = 1 << _SHIFT
+        one = 1 << SHIFT
         center, axes = (round(x * one), round(y * one)), (round(rx * one), round(ry * one))
-        cv2.ellipse(self.pixels, center, axes, 0, 0, 360, (*clip(color), label), thickness, cv2.LINE_8, _SHIFT)  # fmt: skip
+        pixel = (*clip(color), label + 1)
+        cv2.ellipse(self.pixels, center, axes, 0, 0, 360, pixel, thickness, cv2.LINE_8, SHIFT)
 
     def crop(self, noise: Array, rows: int, columns: int) -> Array:
         """Cut a random piece ``[rows, columns]`` (at most 256 each) out of a noise field."""
@@ -179,7 +178,7 @@ class Canvas:
         target = np.array([(x - x0, y - y0) for x, y in quad], np.float32)
         matrix = cv2.getPerspectiveTransform(corners, target)
         patch = cv2.warpPerspective(texture, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_NEAREST)
-        paste(self.pixels[y0:y1, x0:x1], patch)
+        cv2.copyTo(patch, cv2.extractChannel(patch, 3), self.pixels[y0:y1, x0:x1])
 
     def stamp(self, sprite: Array, table: Array, x: float, y: float, width: float, height: float) -> None:
         """Paint a sprite upright with its centre at (x, y).
@@ -198,9 +197,11 @@ class Canvas:
         x0, y0, x1, y1 = max(0, left), max(0, top), min(columns, left + w), min(rows, top + h)
         if x1 <= x0 or y1 <= y0:
             return
-        whole = cv2.resize(sprite, (w, h), interpolation=cv2.INTER_NEAREST)
-        patch = colored(whole[y0 - top : y1 - top, x0 - left : x1 - left], table)
-        paste(self.pixels[y0:y1, x0:x1], patch)
+        (sh, sw), size = sprite.shape, (x1 - x0, y1 - y0)
+        down = slice((y0 - top) * sh // h, max((y0 - top) * sh // h + 1, (y1 - top) * sh // h))
+        across = slice((x0 - left) * sw // w, max((x0 - left) * sw // w + 1, (x1 - left) * sw // w))
+        part = cv2.resize(sprite[down, across], size, interpolation=cv2.INTER_NEAREST)
+        cv2.copyTo(colored(part, table), part, self.pixels[y0:y1, x0:x1])
 
     def visible(self, thing: Thing) -> bool:
         """Whether something can be in the picture at all, by its footprint."""
@@ -210,49 +211,3 @@ class Canvas:
         near, far = self.focal / max(z0, NEAR), self.focal / max(z1, NEAR)
         left, right = min(x0 * near, x0 * far), max(x1 * near, x1 * far)
         return z1 > 1 and left + self.center[0] < self.pixels.shape[1] and right + self.center[0] > 0
-
-
-def paste(area: Array, patch: Array) -> None:
-    """Copy the pixels of ``patch`` that are no holes into ``area`` (both ``[h, w, 4]``)."""
-    mask = patch[..., 3].copy()
-    patch[..., 3] -= 1
-    cv2.copyTo(patch, mask, area)
-
-
-def clip(color: Color) -> tuple[int, int, int]:
-    """Round a colour to bytes."""
-    r, g, b = color
-    return (
-        0 if r < 0 else 255 if r > 255 else int(r),
-        0 if g < 0 else 255 if g > 255 else int(g),
-        0 if b < 0 else 255 if b > 255 else int(b),
-    )
-
-
-def fixed(points: Iterable[Point]) -> Array:
-    """Return points as the fixed-point numbers ``[N, 2]`` int32 that OpenCV's drawing wants."""
-    one = 1 << _SHIFT
-    return np.array([(int(x * one), int(y * one)) for x, y in points], np.int32)
-
-
-def ramp(dark: Color, light: Color, label: int) -> Array:
-    """Return the table ``[256]`` uint32 (four bytes each) that paints noise from dark to light; 0 is a hole."""
-    table = np.empty((256, 4), np.uint8)
-    start, end = np.array(dark), np.array(light)
-    table[:, :3] = np.clip(start + _STEPS * (end - start), 0, 255)
-    table[:, 3] = label + 1
-    table[0] = 0
-    return table.view(np.uint32)[:, 0]
-
-
-def colored(noise: Array, table: Array) -> Array:
-    """Paint noise ``[h, w]`` uint8 with a table of `ramp`: a texture ``[h, w, 4]``."""
-    return np.take(table, noise).view(np.uint8).reshape(*noise.shape, 4)
-
-
-def _fractal(grain: Array) -> Array:
-    total = np.zeros((256, 256), np.float32)
-    for cells, weight in ((4, 1.0), (9, 0.8), (20, 0.6), (44, 0.5), (100, 0.4)):
-        piece = grain[cells : 2 * cells, :cells].astype(np.float32)
-        total += weight * cv2.resize(piece, (256, 256), interpolation=cv2.INTER_CUBIC)
-    return np.clip(128 + 48 * (total - total.mean()) / total.std(), 0, 255).astype(np.uint8)

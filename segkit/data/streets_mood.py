@@ -77,10 +77,10 @@ _WEATHER = (
                    gain=(0.92, 0.94, 0.95))),
     (0.14, replace(_CLEAR, sky_top=(122, 132, 176), sky_low=(250, 196, 140), clouds=0.8,
                    cloud_color=(232, 150, 120), haze_color=(222, 182, 150), haze=0.008, sun=2.2, shadow=0.5,
-                   gain=(1.02, 0.86, 0.72), gamma=1.1, noise=5.0, lit=0.15)),
+                   gain=(1.04, 0.92, 0.82), gamma=1.05, noise=5.0, lit=0.15)),
     (0.08, replace(_CLEAR, sky_top=(58, 70, 112), sky_low=(136, 132, 152), clouds=0.5,
                    cloud_color=(62, 66, 92), haze_color=(104, 106, 128), haze=0.010, shadow=0.05,
-                   gain=(0.62, 0.66, 0.80), gamma=1.2, noise=8.0, lit=0.4)),
+                   gain=(0.72, 0.75, 0.86), gamma=1.2, noise=8.0, lit=0.4)),
 )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def develop(rgb: Array, mood: Mood, rng: np.random.Generator) -> Array:
 
     Lens blur, glow of lamps in the dark, exposure, tone curve, sensor noise, compression.
     """
-    image = cv2.GaussianBlur(np.ascontiguousarray(rgb), (3, 3), float(rng.uniform(0.25, 0.65)))
+    image = cv2.GaussianBlur(rgb, (3, 3), float(rng.uniform(0.25, 0.65)))
     levels = np.linspace(0, 1, 256, dtype=np.float32)[:, None] ** mood.gamma * np.array(mood.gain, np.float32)
     levels = np.where(levels < 0.75, levels, 0.75 + 0.25 * np.tanh((levels - 0.75) / 0.25))
     table = (255 * np.clip(levels, 0, 1)).astype(np.uint8)
@@ -126,11 +126,13 @@ def develop(rgb: Array, mood: Mood, rng: np.random.Generator) -> Array:
     noise = cv2.LUT(raw, np.clip(128 + mood.noise * _GAUSS, 0, 255).astype(np.uint8))
     image = cv2.addWeighted(image, 1.0, noise, 1.0, -128)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(72, 96))]
-    return cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+    assert decoded is not None  # it was encoded just now
+    return decoded
 
 
 def _glow(image: Array) -> Array:
     height, width = image.shape[:2]
     small = cv2.resize(image, (max(1, width // 4), max(1, height // 4)), interpolation=cv2.INTER_AREA)
-    bright = cv2.GaussianBlur(cv2.subtract(small, (110, 110, 110, 0)), (0, 0), max(0.6, width / 160))
+    bright = cv2.GaussianBlur(cv2.subtract(small, np.full_like(small, 110)), (0, 0), max(0.6, width / 160))
     return cv2.addWeighted(image, 1.0, cv2.resize(bright, (width, height)), 0.7, 0)

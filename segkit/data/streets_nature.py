@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.streets_canvas import NATURE, Canvas, Color, Thing, colored, ramp
+from segkit.data.streets_canvas import NATURE, Canvas, Thing
+from segkit.data.streets_texture import Color, colored, ramp
 
 Array = NDArray[Any]
 _SIZE = 144  # pixels of a crown's sprite
@@ -45,13 +46,13 @@ class Foliage:
         lit = _ABOVE if canvas.mood.sun > 0 else _ABOVE[:, ::-1]
         light = cv2.addWeighted(leaf, 0.9, np.ascontiguousarray(lit), 1.0, -124)
         edge = cv2.addWeighted(_DOME, 1.0, leaf, 0.75, -0.75 * 128 - canvas.uniform(36, 52))
-        return cv2.copyTo(cv2.max(light, 1), cv2.compare(edge, 127, cv2.CMP_GT))
+        return np.maximum(light, 1) * (edge > 127)
 
     def tree(self, x: float, z: float, height: float) -> Thing:
         """Plan a tree of ``height`` metres at the ground point (x, z)."""
         radius = 0.3 * height
-        return Thing(z, lambda: self._paint_tree(x, z, height), (x - radius, x + radius, z - radius, z + radius),
-                     max(5.0, height * 0.9))  # fmt: skip
+        footprint = (x - radius, x + radius, z - radius, z + radius)
+        return Thing(z, lambda: self._paint_tree(x, z, height), footprint, max(5.0, height * 0.9))
 
     def _paint_tree(self, x: float, z: float, height: float) -> None:
         canvas = self.canvas
@@ -69,15 +70,17 @@ class Foliage:
         look = self._look(z)
         for _ in range(canvas.integer(2, 3) if z < 40 else 1 + (z < 60)):
             dx, dy = canvas.uniform(-0.13, 0.13), canvas.uniform(0.56, 0.8)
-            self._stamp(left + lean + dx * height * scale, ground - dy * height * scale,
-                        size * canvas.uniform(0.8, 1.15), size * canvas.uniform(0.65, 0.95), look)  # fmt: skip
+            place = left + lean + dx * height * scale, ground - dy * height * scale
+            self._stamp(*place, size * canvas.uniform(0.8, 1.15), size * canvas.uniform(0.65, 0.95), look)
 
     def bush(self, x: float, z: float, width: float, height: float) -> Thing:
         """Plan a bush ``width`` by ``height`` metres at the ground point (x, z)."""
 
         def paint() -> None:
             left, ground, scale = self.canvas.foot(x, z)
-            self._stamp(left, ground - 0.42 * height * scale, 1.5 * width * scale, 1.4 * height * scale, self._look(z))
+            self._stamp(
+                left, ground - 0.42 * height * scale, 1.5 * width * scale, 1.4 * height * scale, self._look(z)
+            )
 
         return Thing(z, paint, (x - width / 2, x + width / 2, z - 0.4, z + 0.4), min(4.0, height))
 
@@ -99,8 +102,10 @@ class Foliage:
         def paint() -> None:
             canvas = self.canvas
             h, w = 56, int(min(255, max(16, 14 * (z1 - z0))))
-            leaf = cv2.addWeighted(canvas.crop(canvas.cloud, h, w), 0.5, canvas.crop(canvas.grain, h, w), 0.5, 0)
-            texture = colored(cv2.max(leaf, 1), self._look((z0 + z1) / 2))
+            leaf = cv2.addWeighted(
+                canvas.crop(canvas.cloud, h, w), 0.5, canvas.crop(canvas.grain, h, w), 0.5, 0
+            )
+            texture = colored(np.maximum(leaf, 1), self._look((z0 + z1) / 2))
             ragged = canvas.crop(canvas.cloud, 1, w)[0] // 24
             texture[np.arange(h)[:, None] < ragged[None]] = 0
             a, b = (z0, z1) if x < 0 else (z1, z0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from segkit.data.streets_canvas import OBJECT, VOID, Canvas, Color, Point, Thing
+from segkit.data.streets_canvas import OBJECT, VOID, Canvas, Thing
+from segkit.data.streets_texture import Color, Point
 
 _METAL: tuple[Color, ...] = ((112, 114, 116), (74, 76, 78), (150, 152, 152), (56, 66, 58), (92, 84, 76))
 
@@ -29,8 +30,9 @@ class _Stand:
         self.shape([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], color)
 
     def disc(self, x: float, y: float, radius: float, color: Color, flat: float = 1.0) -> None:
-        self.canvas.ellipse(self.left + x * self.scale, self.ground - y * self.scale, radius * self.scale,
-                            radius * flat * self.scale, self.canvas.tint(color, self.z), self.label)  # fmt: skip
+        place = self.left + x * self.scale, self.ground - y * self.scale
+        tinted = self.canvas.tint(color, self.z)
+        self.canvas.ellipse(*place, radius * self.scale, radius * flat * self.scale, tinted, self.label)
 
 
 def lamp(canvas: Canvas, x: float, z: float) -> Thing:
@@ -110,20 +112,30 @@ def traffic_light(canvas: Canvas, x: float, z: float) -> Thing:
 def clutter(canvas: Canvas, x: float, z: float) -> Thing:
     """Plan something that belongs to no class: a bin, bags, a crate, a bench, a pram, a board."""
     kind = canvas.pick((_bin, _bags, _crates, _bench, _pram, _board))
-    return Thing(z, lambda: kind(canvas, _Stand(canvas, x, z, VOID)), (x - 0.4, x + 0.4, z - 0.3, z + 0.3), 1.0)
+    return Thing(
+        z, lambda: kind(canvas, _Stand(canvas, x, z, VOID)), (x - 0.4, x + 0.4, z - 0.3, z + 0.3), 1.0
+    )
 
 
 def _bin(canvas: Canvas, stand: _Stand) -> None:
     color = canvas.vary(canvas.pick(((60, 62, 64), (40, 72, 48), (50, 66, 110), (150, 110, 40))), 14)
     for shift in (0.0, 0.75)[: 1 + canvas.chance(0.5)]:
-        stand.shape([(shift - 0.28, 0.06), (shift + 0.28, 0.06), (shift + 0.34, 1.0), (shift - 0.34, 1.0)], color)
+        stand.shape(
+            [(shift - 0.28, 0.06), (shift + 0.28, 0.06), (shift + 0.34, 1.0), (shift - 0.34, 1.0)], color
+        )
         stand.bar(shift - 0.34, 1.04, shift + 0.34, 1.04, 0.1, canvas.vary(color, 24))
 
 
 def _bags(canvas: Canvas, stand: _Stand) -> None:
     for _ in range(canvas.integer(2, 4)):
         dark = canvas.uniform(24, 70)
-        stand.disc(canvas.uniform(-0.5, 0.5), canvas.uniform(0.2, 0.35), canvas.uniform(0.26, 0.4), (dark, dark, dark + 6), 0.8)
+        stand.disc(
+            canvas.uniform(-0.5, 0.5),
+            canvas.uniform(0.2, 0.35),
+            canvas.uniform(0.26, 0.4),
+            (dark, dark, dark + 6),
+            0.8,
+        )
 
 
 def _crates(canvas: Canvas, stand: _Stand) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from segkit.data.streets_canvas import HUMAN, Canvas, Color, Thing
+from itertools import pairwise
+
+from segkit.data.streets_canvas import HUMAN, Canvas, Thing
+from segkit.data.streets_texture import Color
 
 _CLOTHES: tuple[Color, ...] = (
     (28, 28, 32), (44, 46, 56), (38, 50, 84), (70, 66, 62), (96, 98, 100), (132, 120, 104), (170, 164, 152),
@@ -40,7 +43,7 @@ class _Figure:
         """Draw a bent limb through points (to the right, up)."""
         tinted = self.canvas.tint(color, self.z, light)
         places = [(self.left + x * self.scale, self.ground - y * self.scale) for x, y in points]
-        for start, end in zip(places, places[1:], strict=False):
+        for start, end in pairwise(places):
             self.canvas.line(start, end, width * self.wide * self.scale, tinted, HUMAN)
 
     def head(self, x: float, y: float) -> None:
@@ -56,7 +59,14 @@ class _Figure:
     def trunk(self, x: float, low: float, high: float, lean: float = 0.0) -> None:
         """Draw the upper body."""
         wide, lit = 0.105 * self.wide, self.canvas.tint(self.coat, self.z)
-        outline = ((-0.85, low), (-1.0, high - 0.06), (-0.6, high), (0.6, high), (1.0, high - 0.06), (0.9, low))
+        outline = (
+            (-0.85, low),
+            (-1.0, high - 0.06),
+            (-0.6, high),
+            (0.6, high),
+            (1.0, high - 0.06),
+            (0.9, low),
+        )
         points = [(self.left + (x + wide * s + lean * (h > low)) * self.scale, self.ground - h * self.scale)
                   for s, h in outline]  # fmt: skip
         self.canvas.polygon(points, lit, HUMAN)
@@ -67,14 +77,37 @@ class _Figure:
         step = canvas.uniform(-0.15, 0.15)
         swing = canvas.uniform(0.5, 1.1) * step
         knee = 0.03 if step > 0 else -0.03
-        self.limb((0.03, 0.5), (0.03 - 0.5 * step + knee, 0.26), (0.03 - step, 0.02), width=0.075, color=self.legs, light=0.8)
-        self.limb((-0.03, 0.5), (-0.03 + 0.5 * step + knee, 0.26), (-0.03 + step, 0.01), width=0.08, color=self.legs)
+        self.limb(
+            (0.03, 0.5),
+            (0.03 - 0.5 * step + knee, 0.26),
+            (0.03 - step, 0.02),
+            width=0.075,
+            color=self.legs,
+            light=0.8,
+        )
+        self.limb(
+            (-0.03, 0.5), (-0.03 + 0.5 * step + knee, 0.26), (-0.03 + step, 0.01), width=0.08, color=self.legs
+        )
         for foot in (0.03 - step, -0.03 + step):
             self.limb((foot - 0.01, 0.012), (foot + 0.045, 0.012), width=0.035, color=(34, 30, 28))
         hem = canvas.pick((0.47, 0.47, 0.38, 0.28))
-        self.limb((0.1 * self.wide, 0.79), (0.12 + swing * 0.5, 0.62), (0.1 + swing, 0.47), width=0.05, color=self.coat, light=0.75)
+        self.limb(
+            (0.1 * self.wide, 0.79),
+            (0.12 + swing * 0.5, 0.62),
+            (0.1 + swing, 0.47),
+            width=0.05,
+            color=self.coat,
+            light=0.75,
+        )
         self.trunk(0.0, hem, 0.84)
-        self.limb((-0.1 * self.wide, 0.79), (-0.12 - swing * 0.5, 0.62), (-0.1 - swing, 0.47), width=0.052, color=self.coat, light=0.9)
+        self.limb(
+            (-0.1 * self.wide, 0.79),
+            (-0.12 - swing * 0.5, 0.62),
+            (-0.1 - swing, 0.47),
+            width=0.052,
+            color=self.coat,
+            light=0.9,
+        )
         self.limb((0, 0.83), (0, 0.9), width=0.05, color=self.skin)
         self.head(0.0, 0.93)
         if canvas.chance(0.3):  # a bag
@@ -85,8 +118,12 @@ class _Figure:
         """Draw a rider; from the end on a motorbike, from the side on a bicycle."""
         if motor:
             for sign in (-1, 1):
-                self.limb((sign * 0.06, 0.52), (sign * 0.15, 0.42), (sign * 0.12, 0.2), width=0.085, color=self.legs)
-                self.limb((sign * 0.1, 0.8), (sign * 0.18, 0.66), (sign * 0.18, 0.58), width=0.06, color=self.coat)
+                self.limb(
+                    (sign * 0.06, 0.52), (sign * 0.15, 0.42), (sign * 0.12, 0.2), width=0.085, color=self.legs
+                )
+                self.limb(
+                    (sign * 0.1, 0.8), (sign * 0.18, 0.66), (sign * 0.18, 0.58), width=0.06, color=self.coat
+                )
             self.trunk(0.0, 0.45, 0.86)
             self.hair = self.coat
         else:

@@ -105,16 +105,16 @@ def confusion(prediction: Tensor, target: Tensor, num_classes: int, ignore_index
         ValueError: A value is neither a class index nor ``ignore_index``.
     """
     n, k = len(target), num_classes
-    dtype = _smallest((ignore_index + 1) * k * n)
-    # Ignored pixels go to row K; the image is the fastest index, so that an unknown value of the
-    # target falls behind the last bin instead of into another image.
-    code = target.to(dtype, copy=True).masked_fill_(target == ignore_index, k)
+    dtype = _smallest((ignore_index + 2) * k * n)
+    # Row 0 takes the ignored pixels. The image is the fastest index, so that an unknown value of
+    # the target falls behind the last bin instead of into another image.
+    code = target.to(dtype, copy=True).add_(1).masked_fill_(target == ignore_index, 0)
     image = torch.arange(n, dtype=dtype, device=target.device)[:, None, None]
     code.mul_(k).add_(prediction.to(dtype)).mul_(n).add_(image)  # in place: new memory is slower
     bins = torch.bincount(code.flatten(), minlength=(k + 1) * k * n)
     if len(bins) > (k + 1) * k * n or (prediction.numel() and int(prediction.max()) >= k):
         raise ValueError(f"a value of target or prediction is outside the {k} classes of the label space")
-    return bins.view(k + 1, k, n)[:k].permute(2, 0, 1).contiguous()
+    return bins.view(k + 1, k, n)[1:].permute(2, 0, 1).contiguous()
 
 
 def planes(prediction: Tensor, target: Tensor, ignore_index: int) -> Tensor:

@@ -202,6 +202,7 @@ def _download(architecture: type[nn.Module], arguments: Mapping[str, Any], weigh
     return net
 
 
+@torch.enable_grad()
 def _fit(net: Any, architecture: type[nn.Module], name: str) -> int:
     """Find by trial the smallest size whose multiples the network takes and gives back.
 

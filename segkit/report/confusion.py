@@ -16,6 +16,8 @@ from segkit.types import LabelSpace
 if TYPE_CHECKING:
     from segkit.types import Array
 
+MANY = 20  # classes from which on cells are smaller and small shares stay blank
+
 
 def confusion(matrix: Array, labels: LabelSpace, folder: Path, name: str, stem: str = "confusion") -> Path:
     """Draw the matrix with each row divided by its sum.
@@ -33,10 +35,8 @@ def confusion(matrix: Array, labels: LabelSpace, folder: Path, name: str, stem: 
     counts = np.asarray(matrix, np.int64)
     totals = counts.sum(1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-    side = 1.9 + max(2.6, (0.42 if len(counts) <= 20 else 0.31) * len(counts))
-    axes = plot(
-        name, "percent of each target class; rows add to 100", "prediction", "target", (side + 0.1, side)
-    )
+    side = 1.9 + max(2.6, (0.31 if len(counts) > MANY else 0.42) * len(counts))
+    axes = plot(name, _subtitle(len(counts)), "prediction", "target", (side + 0.1, side))
     _cells(axes, shares, labels)
     write_csv(
         folder / f"{stem}.csv", ["target", "prediction", "pixels", "share"], _rows(counts, shares, labels)
@@ -46,15 +46,24 @@ def confusion(matrix: Array, labels: LabelSpace, folder: Path, name: str, stem: 
     return folder / f"{stem}.png"
 
 
+def _subtitle(classes: int) -> str:
+    blank = "; blank: below 0.5" if classes > MANY else ""
+    return f"percent of each target class; rows add to 100{blank}"
+
+
 def _cells(axes: Axes, shares: Array, labels: LabelSpace) -> None:
     axes.grid(visible=False)
     axes.set_facecolor("#EFEFEF")  # shows through the row of a class without target pixels
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
-    for row, column in np.argwhere(np.isfinite(shares)):
+    smallest = 0.005 if len(shares) > MANY else np.finfo(float).tiny
+    for row, column in np.argwhere(shares >= smallest):
         share = shares[row, column]
-        text = f"{100 * share:.0f}" if share >= 0.005 else ("<1" if share > 0 else "")
+        text = f"{100 * share:.0f}" if share >= 0.005 else "<1"
         color, weight = ("white" if share > 0.5 else INK), ("bold" if row == column else "normal")
-        axes.text(column, row, text, ha="center", va="center", fontsize=8, color=color, fontweight=weight)
+        number = axes.text(
+            column, row, text, ha="center", va="center", fontsize=8, color=color, fontweight=weight
+        )
+        number.set_in_layout(False)  # it lies inside its cell; measuring many of them takes seconds
     for row in np.flatnonzero(np.isnan(shares[:, 0])).tolist():
         axes.text(
             len(shares) / 2 - 0.5,

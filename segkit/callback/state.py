@@ -1,9 +1,14 @@
-"""Whether the epoch that ends is the best so far."""
+"""What several callbacks ask the trainer."""
 
 from __future__ import annotations
 
 import lightning
 from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+def writes_files(trainer: lightning.Trainer) -> bool:
+    """Whether this process writes into the run folder: the first one, unless it is only a rehearsal."""
+    return trainer.is_global_zero and not trainer.fast_dev_run  # type: ignore[attr-defined]  # set outside the class
 
 
 def is_best(trainer: lightning.Trainer) -> bool:

@@ -1,0 +1,153 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from segkit.augment.augment import Augment
+from segkit.augment.fit import stretch, stretch_target
+from segkit.data.datamodule import SegmentationData
+from segkit.data.streets import Streets
+from segkit.types import LabelSpace, Sample, UserError
+
+NAMES = ("void", "flat", "construction", "object", "nature", "sky", "human", "vehicle")
+LABELS = LabelSpace(NAMES, tuple((i, i, i) for i in range(8)), tuple((i,) for i in range(8)))
+
+
+class _Trainer:
+    """What the data asks of a trainer."""
+
+    def __init__(self, epoch=0, rank=0, world=1, window=1):
+        self.current_epoch, self.global_rank, self.world_size = epoch, rank, world
+        self.accumulate_grad_batches = window
+
+
+def _both(image, target, size):
+    return stretch(image, size), stretch_target(target, size)
+
+
+def _data(trainer=None, source=None, **options):
+    source = source or Streets(LABELS, train_samples=7, val_samples=5, test_samples=2, height=32, width=48)
+    augment = Augment({"HorizontalFlip": {"p": 0.5}, "RandomBrightnessContrast": {"p": 0.8}}, scale=(0.7, 1.4))
+    options = {"size": (24, 32), "batch_size": 2, "num_workers": 0} | options
+    data = SegmentationData(source, augment, _both, **options)
+    data.trainer = trainer or _Trainer()
+    data.weigh = lambda target: (target != 255).sum()[None].double()
+    return data
+
+
+def _samples(batches):
+    """Sample index -> hash of everything the network would see of it."""
+    return [
+        (int(i), hashlib.sha256(image.numpy().tobytes() + target.numpy().tobytes()).hexdigest())
+        for b in batches
+        for i, image, target in zip(b.index, b.image.contiguous(), b.target, strict=True)
+    ]
+
+
+def test_the_batches_are_the_same_for_any_number_of_workers():
+    runs = {}
+    for workers in (0, 1, 2, 4):
+        data = _data(num_workers=workers)
+        loader = data.train_dataloader()
+        seen = []
+        for data.trainer.current_epoch in (0, 1):
+            seen.append(_samples(loader))
+        runs[workers] = seen
+        del loader
+    assert runs[0] == runs[1] == runs[2] == runs[4]
+
+
+def test_every_epoch_and_every_sample_is_augmented_differently():
+    image = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
+
+    class Same:
+        labels = LABELS
+        samples = tuple(Sample(f"{i}", Path(), None, "", "train") for i in range(6))
+
+        def read(self, sample):
+            return image.copy(), np.zeros((32, 48), np.uint8)
+
+    data = _data(source=Same())
+    loader = data.train_dataloader()
+    first = _samples(loader)
+    data.trainer.current_epoch = 1
+    hashes = [h for _, h in first + _samples(loader)]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_four_batches_of_two_hold_the_samples_of_one_batch_of_eight_in_the_same_order():
+    small, large = _data(_Trainer(window=4), batch_size=2), _data(batch_size=8)
+    assert _samples(small.train_dataloader()) == _samples(large.train_dataloader())
+
+
+def test_the_cache_changes_no_bit():
+    plain, cached = _data(), _data(cache=True)
+    cached.fill_cache("train")
+    assert _samples(plain.train_dataloader()) == _samples(cached.train_dataloader())
+
+
+def test_batches_are_bytes():
+    batch = next(iter(_data().train_dataloader()))
+    assert batch.image.dtype == batch.target.dtype == torch.uint8
+    assert batch.image.shape == (2, 3, 24, 32)
+    assert batch.target.shape == (2, 24, 32)
+
+
+def test_evaluation_leaves_the_target_at_its_own_size_and_gives_each_sample_once():
+    batches = list(_data().val_dataloader())
+    assert [b.image.shape[-2:] for b in batches] == [(24, 32)] * 3
+    assert [b.target.shape[-2:] for b in batches] == [(32, 48)] * 3
+    assert [int(i) for b in batches for i in b.index] == list(range(5))
+    small = next(iter(_data(eval_resolution="network").val_dataloader()))
+    assert small.target.shape[-2:] == (24, 32)
+
+
+def test_processes_share_the_evaluation_without_adding_samples():
+    parts = [_data(_Trainer(rank=r, world=3)).val_dataloader() for r in range(3)]
+    seen = [int(i) for part in parts for b in part for i in b.index]
+    assert sorted(seen) == list(range(5))
+
+
+def test_cropping_trains_on_windows_and_evaluates_whole_pictures():
+    data = _data(fit="crop")
+    assert next(iter(data.train_dataloader())).image.shape[-2:] == (24, 32)
+    assert next(iter(data.val_dataloader())).image.shape[-2:] == (32, 48)
+
+
+def test_pictures_of_several_sizes_are_padded_and_their_sizes_kept():
+    class Sizes:
+        labels = LABELS
+        samples = tuple(Sample(f"{i}", Path(), None, "", s) for i, s in enumerate(["train", "val", "val"]))
+
+        def read(self, sample):
+            height = 10 + 4 * int(sample.name)
+            return np.full((height, 9, 3), 7, np.uint8), np.zeros((height, 9), np.uint8)
+
+    batch = next(iter(_data(source=Sizes(), fit="crop").val_dataloader()))
+    assert batch.image_size == batch.target_size == ((14, 9), (18, 9))
+    assert (batch.target[0, 14:] == 255).all()
+    assert (batch.target[0, :14] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": (0, 512)}, r"data\.size=\[0, 512\]"),
+        ({"size": (5,)}, r"data\.size=\[5\]"),
+        ({"batch_size": 0}, r"data\.batch_size=0"),
+        ({"num_workers": -1}, r"data\.num_workers=-1"),
+        ({"fit": "squeeze"}, r"data\.fit=squeeze: choose stretch or crop"),
+        ({"eval_resolution": "half"}, r"data\.eval_resolution=half"),
+    ],
+)
+def test_values_out_of_range_are_refused_in_one_line(options, message):
+    with pytest.raises(UserError, match=message):
+        _data(**options)
+
+
+def test_an_empty_part_is_refused_before_training():
+    source = Streets(LABELS, train_samples=3, val_samples=0, test_samples=0, height=32, width=48)
+    with pytest.raises(UserError, match="the validation part is empty"):
+        _data(source=source, val_fraction=0.0).check_training()
