@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -295,6 +296,21 @@ def _refuse_untrusted(node: Any, file: Path) -> None:
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+
+
+def quiet() -> None:
+    """Leave out what libraries say at every start and the user can do nothing about."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        library = logging.getLogger(name)
+        library.setLevel(logging.WARNING)
+        library.handlers.clear()  # the root logger prints it once already
+    for message in (
+        r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # between lightning and torch
+        r"The '.*_dataloader' does not have many workers",  # chosen on purpose, see data.num_workers
+        r"The number of training batches .* is smaller than the logging interval",
+        r"Checkpoint directory .* exists and is not empty",  # a run that goes on
+    ):
+        warnings.filterwarnings("ignore", message)
 
 
 def threads(config: Config, num_workers: int) -> None:

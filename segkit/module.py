@@ -167,7 +167,7 @@ class SegmentationModule(lightning.LightningModule):
         mean = self.numbers["mean"]
         logged = {
             "loss": total,
-            **{n: float(m) for n, m in zip(self.loss.names, means, strict=True) if len(means) > 1},
+            **{f"loss_{n}": float(m) for n, m in zip(self.loss.names, means, strict=True) if len(means) > 1},
             "miou": mean["miou"],
             "dice": mean["dice"],
             "accuracy": mean["pixel_accuracy"],

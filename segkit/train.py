@@ -27,6 +27,7 @@ def train(cfg: Any) -> float | None:
     from segkit.report.card import write_card
 
     started = datetime.now().astimezone().isoformat(timespec="seconds")
+    build.quiet()
     config = build.plain(cfg)
     build.check(config)
     lightning.seed_everything(config["seed"], workers=True, verbose=False)

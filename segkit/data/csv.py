@@ -45,23 +45,17 @@ def csv(
     base = None if root is None else root_folder(root, "the images of the table")
     table = (Path() if base is None else base) / Path(file).expanduser()
     rows = _rows(table, delimiter)
-    columns = list(rows[0]) if rows else []
-    for key, column, default in (
-        ("image_column", image_column, ""),
-        ("mask_column", mask_column, ""),
-        ("split_column", split_column, "split"),
-        ("group_column", group_column, "group"),
-    ):
-        if column not in columns and column != default:
-            raise UserError(f"{table} {_no_column(key, column, columns)}")
+    required = {"image_column": image_column, "mask_column": mask_column}
+    required |= {} if split_column == "split" else {"split_column": split_column}
+    required |= {} if group_column == "group" else {"group_column": group_column}
+    _check_columns(table, list(rows[0]), required)
     base = table.parent if base is None else base
     samples = []
     for number, row in enumerate(rows, start=2):  # the header is row 1
-        where = f"{table} row {number}"
-        image = _file(base, row[image_column], image_column, where)
-        mask = _file(base, row[mask_column], mask_column, where)
+        where, group = f"{table} row {number}", row.get(group_column) or ""
+        image, mask = (_file(base, row[c], c, where) for c in (image_column, mask_column))
         split = _split(row.get(split_column) or "", where)
-        samples.append(Sample(_name(row[image_column]), image, mask, row.get(group_column) or "", split))
+        samples.append(Sample(_name(row[image_column]), image, mask, group, split))
     return FileSource(samples, space)
 
 
@@ -81,10 +75,16 @@ def _rows(table: Path, delimiter: str) -> list[dict[str, str]]:
     return rows
 
 
-def _no_column(key: str, column: str, columns: list[str]) -> str:
-    if len(columns) == 1 and (";" in columns[0] or "\t" in columns[0]):
-        return f"has one column, '{columns[0]}': set data.delimiter"
-    return f"has no column '{column}'{nearest(column, columns)} It has {', '.join(columns)}; set data.{key}"
+def _check_columns(table: Path, columns: list[str], required: Mapping[str, str]) -> None:
+    for key, column in required.items():
+        if column in columns:
+            continue
+        if len(columns) == 1 and (";" in columns[0] or "\t" in columns[0]):
+            raise UserError(f"{table} has one column, '{columns[0]}': set data.delimiter")
+        raise UserError(
+            f"{table} has no column '{column}'{nearest(column, columns)} It has {', '.join(columns)}; "
+            f"set data.{key}"
+        )
 
 
 def _file(base: Path, text: str, column: str, where: str) -> Path:

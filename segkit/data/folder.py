@@ -34,11 +34,9 @@ def folder(
 ) -> FileSource:
     """List images and masks.
 
-    ``images`` and ``masks`` are folders under ``root`` (searched recursively) or globs.
     Three layouts are known: ``images/...``, ``images/train/...`` and ``train/images/...``,
-    where the folders in the place of ``train`` are called as in `SPLIT_NAMES`. Image and
-    mask belong together when their paths are the same without the folder's own part, the
-    prefix and suffix, and the file extension.
+    with folders called as in `SPLIT_NAMES`. Image and mask belong together when their paths
+    below these folders are the same but for prefix, suffix and extension.
 
     Args:
         root: Folder that everything is relative to.
@@ -65,11 +63,8 @@ def folder(
             f"data.images={images} and data.masks={masks} name the same files; set data.mask_suffix"
         )
     splits = _splits(list(pictures))
-    samples = [
-        Sample(name, image, mask, _group(name, group), splits.get(name, ""))
-        for name, image, mask in pair(pictures, targets)
-    ]
-    return FileSource(samples, space)
+    pairs = pair(pictures, targets)
+    return FileSource([Sample(n, i, m, _group(n, group), splits.get(n, "")) for n, i, m in pairs], space)
 
 
 def find(
@@ -119,11 +114,13 @@ def pair(images: Found, masks: Found) -> list[tuple[str, Path, Path]]:
     if not both:
         raise UserError(_no_pairs(min(images.items()), min(masks.items())))
     faults = []
-    for one, other, text in ((images, masks, "without a mask"), (masks, images, "without an image")):
+    for one, other, text in (
+        (images, masks, "images without a mask"),
+        (masks, images, "masks without an image"),
+    ):
         if alone := sorted(one.keys() - other.keys()):
-            kind = "images" if one is images else "masks"
             first = ", ".join(str(one[name]) for name in alone[:3])
-            faults.append(f"{len(alone)} {kind} {text} (first: {first})")
+            faults.append(f"{text}: {len(alone)} (first: {first})")
     if faults:
         raise UserError(f"{' and '.join(faults)}; add what is missing, or move these files elsewhere")
     return [(name, images[name], masks[name]) for name in both]

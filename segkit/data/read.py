@@ -21,7 +21,6 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
 
 BITS_PER_SAMPLE = 258  # TIFF tag
-_RGB: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)  # OpenCV >= 4.11
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -114,10 +113,9 @@ def _decode(path: Path, data: bytes, flags: int) -> NDArray[Any]:
 
 
 def _opencv_rgb(path: Path, data: bytes) -> NDArray[Any]:
-    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    if _RGB is not None:
-        return _decode(path, data, flags | _RGB)
-    return np.ascontiguousarray(_decode(path, data, flags | cv2.IMREAD_COLOR)[..., ::-1])
+    # Not IMREAD_COLOR_RGB: OpenCV 5.0 mixes up the channels of 16-bit TIFF files with it.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    return cv2.cvtColor(_decode(path, data, flags), cv2.COLOR_BGR2RGB)
 
 
 def _pillow_rgb(path: Path, image: Image.Image) -> NDArray[Any]:

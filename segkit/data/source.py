@@ -133,9 +133,9 @@ def _cause(present: set[int], labels: LabelSpace) -> str:
             f"the ids may count from 1 with 0 for something else: give ids 1 to {size}, and 0 in `ignore` "
             "or as a class of its own"
         )
-    if labels.task == "binary":
-        return "if every value but 0 is foreground, use data.labels=binary"
     if len(unknown) > 50:
         return "so many ids are instances, smoothed edges or a photograph: give masks of class indices"
+    if size == 2 and labels.task != "multilabel":
+        return "if all but 0 is foreground use data.labels=binary, otherwise add them to `ids` or `ignore`"
     fitting = ", `rest: none` (no class)" if labels.task == "multilabel" else ""
     return f"add them to `ids` or `ignore` of the label space, or set `rest: ignore`{fitting}"

@@ -48,8 +48,13 @@ def enet(counts: Counts, c: float = 1.02) -> Counts:
     return 1 / np.log(c + counts.sum(0) / counts.sum())
 
 
+def sqrt(counts: Counts) -> Counts:
+    """One over the square root of a class's share: half way between `inverse` and none."""
+    return np.sqrt(counts.sum() / counts.sum(0))
+
+
 SCHEMES: dict[str, Callable[[Counts], Counts]] = {
-    f.__name__: f for f in (inverse, median_frequency, effective_number, enet)
+    f.__name__: f for f in (inverse, median_frequency, effective_number, enet, sqrt)
 }
 
 
@@ -101,13 +106,14 @@ def _normalised(weights: Counts, share: Counts, cap: float) -> Counts:
         room = 1 - cap * share[capped].sum()
         scaled = np.where(capped, cap, weights * room / (share * weights)[~capped].sum())
         over = ~capped & (scaled > cap * (1 + 1e-12))
-        if not over.any():
-            return scaled
+        if not over.any() or (capped | over).all():  # all of them: rounding, with a cap of about 1
+            return np.minimum(scaled, cap)
         capped |= over
 
 
 def _explicit(values: Sequence[float], num_classes: int) -> list[float]:
     """Check K weights that were given one by one."""
+    values = values if isinstance(values, Sequence) else [values]
     weights = np.asarray(values, np.float64) if all(isinstance(v, int | float) for v in values) else None
     if weights is None or len(weights) != num_classes:
         raise UserError(f"loss.class_weights={list(values)} must be {num_classes} numbers, one per class")

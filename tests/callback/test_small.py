@@ -1,3 +1,4 @@
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,7 @@ def test_pictures_are_spread_evenly(count, total):
     chosen = sorted(spread(count, total))
     assert len(chosen) == min(count, total)
     assert all(0 <= i < total for i in chosen)
-    gaps = {b - a for a, b in zip(chosen, chosen[1:], strict=False)}
+    gaps = {b - a for a, b in itertools.pairwise(chosen)}
     assert not gaps or max(gaps) - min(gaps) <= 1
 
 

@@ -23,14 +23,8 @@ from segkit.metric.counts import OverlapCounts
 from segkit.metric.overlap import overlap
 from segkit.types import Batch, LabelSpace, UserError
 
-pytestmark = [
-    # Two samples need no worker processes.
-    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
-    # A run that goes on writes into its own folder.
-    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
-    # Lightning still calls a function that torch renamed.
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.*"),
-]
+# A run that goes on writes into its own folder.
+pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 LABELS = LabelSpace(("dark", "light"), ((40, 40, 40), (230, 159, 0)), ((0,), (1,)))
 
 
@@ -56,7 +50,8 @@ class Module(lightning.LightningModule):
         loss = torch.nn.functional.cross_entropy(self(batch.image), batch.target.long())
         if self.poison == self.trainer.global_step:
             loss = loss * float("nan")
-        self.log_dict({"train/loss": loss, "lr": self.rate}, on_step=False, on_epoch=True)
+        size = len(batch.names)
+        self.log_dict({"train/loss": loss, "lr": self.rate}, on_step=False, on_epoch=True, batch_size=size)
         return loss
 
     def on_train_batch_end(self, *_):
@@ -104,9 +99,9 @@ def loader(count=4, batch_size=2):
 
 
 def checkpoints(run):
-    common = {"dirpath": run / "checkpoints", "enable_version_counter": False, "save_on_train_epoch_end": True}
-    best = ModelCheckpoint(filename="best", monitor="val/miou", mode="max", **common)
-    return [best, ModelCheckpoint(filename="last", **common)]
+    folder, common = run / "checkpoints", {"enable_version_counter": False, "save_on_train_epoch_end": True}
+    best = ModelCheckpoint(folder, "best", monitor="val/miou", mode="max", **common)
+    return [best, ModelCheckpoint(folder, "last", **common)]
 
 
 def fit(run, callbacks=(), epochs=2, module=None, resume=None, logger=False, **options):
@@ -180,7 +175,7 @@ def test_the_average_follows_its_formula_once_per_optimiser_step(tmp_path, accum
     average = start
     for t, weights in enumerate(module.trace[accumulate - 1 :: accumulate]):
         d = min(0.5, (1 + t) / (10 + t))
-        average = {k: d * average[k] + (1 - d) * w if w.is_floating_point() else w for k, w in weights.items()}
+        average = {k: d * average[k] + (1 - d) * w for k, w in weights.items()} | {"steps": weights["steps"]}
     for name, value in module.state_dict().items():
         torch.testing.assert_close(value, average[name], rtol=1e-5, atol=1e-7)
     assert not torch.allclose(average["net.weight"], module.trace[-1]["net.weight"], rtol=1e-3)
@@ -253,7 +248,12 @@ def test_weights_that_overflowed_are_never_saved(tmp_path):
 
 def test_losses_on_a_gpu_are_read_together(monkeypatch):
     watch, looks = StopOnNan(every=3), []
-    monkeypatch.setattr(watch, "_look", lambda trainer: (looks.append(len(watch._waiting)), watch._waiting.clear()))
+
+    def look(trainer):
+        looks.append(len(watch._waiting))
+        watch._waiting.clear()
+
+    monkeypatch.setattr(watch, "_look", look)
     on_gpu = SimpleNamespace(device=SimpleNamespace(type="cuda"))
     outputs = {"loss": SimpleNamespace(detach=lambda: on_gpu)}
     trainer = SimpleNamespace(global_step=0, current_epoch=0)
@@ -283,7 +283,7 @@ def test_ctrl_c_in_an_epoch_saves_last_and_draws_plots(tmp_path):
 def test_pictures_plots_and_rates_of_a_run(tmp_path):
     logger = TensorBoardLogger(tmp_path, name="tensorboard", version="")
     callbacks = [CsvLog(), LrMonitor("step"), Pictures(count=2, width=640), Plots("my run")]
-    trainer, module = fit(tmp_path, callbacks, epochs=2, logger=logger)
+    fit(tmp_path, callbacks, epochs=2, logger=logger)
     names = sorted(p.name for p in (tmp_path / "predictions").iterdir())
     assert names == ["0_street_1.png", "1_street_3.png", "all.png"]
     assert sorted(p.name for p in (tmp_path / "plots").glob("*.png")) == [

@@ -46,6 +46,7 @@ def _samples(batches):
     ]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")
 def test_the_batches_are_the_same_for_any_number_of_workers():
     runs = {}
     for workers in (0, 1, 2, 4):

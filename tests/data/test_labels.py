@@ -62,7 +62,9 @@ def test_a_file_and_a_mapping_mean_the_same(tmp_path):
     path.write_text("names: [road, {name: vehicle, ids: [13, 14], color: [1, 2, 3]}]\nids: null\n")
     with pytest.raises(UserError, match="class 'road' has no ids while 'vehicle' has"):
         read_labels(str(path))
-    path.write_text("names:\n- {name: road, ids: 7}\n- {name: vehicle, ids: [13, 14], color: [1, 2, 3]}\nignore: 0\n")
+    path.write_text(
+        "names:\n- {name: road, ids: 7}\n- {name: vehicle, ids: [13, 14], color: [1, 2, 3]}\nignore: 0\n"
+    )
     labels = read_labels(path)
     inline = {"names": ["road", "vehicle"], "ids": [7, [13, 14]], "ignore": [0], "colors": [None, [1, 2, 3]]}
     assert labels == read_labels(inline)

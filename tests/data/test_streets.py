@@ -67,7 +67,7 @@ def test_seeds_indices_and_splits_show_different_streets():
     assert len(set(masks)) == len(variants)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, database=None)
 @given(st.integers(32, 130), st.integers(32, 130), st.integers(0, 10_000))
 def test_any_size_gives_a_picture_and_a_mask_of_that_size(height, width, index):
     image, file_ids = scene(0, index, height, width)
@@ -135,6 +135,13 @@ def test_samples_are_listed_by_split_and_read_through_the_label_space():
     expected, file_ids = scene(4, 1, 40, 72, "val")
     np.testing.assert_array_equal(image, expected)
     np.testing.assert_array_equal(target, merged.encode(file_ids))
+
+
+def test_a_label_space_that_does_not_know_the_painted_ids_is_told_which_to_list():
+    partial = LabelSpace(("a", "b"), ((0, 0, 0), (9, 9, 9)), ((0,), (1,)))
+    source = Streets(partial, train_samples=1, height=32, width=64)
+    with pytest.raises(UserError, match=r"^scene train/000000: .*data\.labels has to list the ids 0\.\.7"):
+        source.read(source.samples[0])
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,13 @@ def test_bfloat16_logits_are_computed_in_float32_under_autocast(case):
     assert value.item() == loss(logits.float(), target)[0].item()
 
 
+def test_channels_last_logits_give_the_same(case):
+    loss, target, logits = case.full(), case.target(3), case.logits(3)
+    other = logits.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    for a, b in zip(gradient(loss, logits, target), gradient(loss, other, target), strict=True):
+        assert torch.allclose(a, b, rtol=1e-12, atol=1e-15)
+
+
 def test_extreme_logits_stay_finite(case):
     loss, target = case.full(), case.target(3)
     logits = (case.logits(3).detach() * 1e4).float().requires_grad_()

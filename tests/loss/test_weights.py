@@ -50,7 +50,7 @@ def test_effective_number_does_not_collapse_on_millions_of_pixels():
 @given(
     st.sampled_from(sorted(SCHEMES)),
     st.lists(st.lists(st.integers(0, 10**7), min_size=4, max_size=4), min_size=1, max_size=5),
-    st.floats(1, 20),
+    st.floats(1, 20) | st.just(1.0),
 )
 def test_a_scheme_keeps_the_mean_over_the_pixels_and_its_cap(scheme, rows, cap):
     counts = np.array(rows, np.int64)
@@ -82,7 +82,7 @@ def test_a_list_is_taken_as_it_is():
 
 
 @pytest.mark.parametrize(
-    "values", [[1.0, 2.0], [], [1, 1, 1, -1], [0, 0, 0, 0], [1, 1, 1, float("nan")], [1, 1, 1, "x"]]
+    "values", [[1.0, 2.0], [], 3, [1, 1, 1, -1], [0, 0, 0, 0], [1, 1, 1, float("nan")], [1, 1, 1, "x"]]
 )
 def test_a_list_that_does_not_fit_is_refused(values):
     with pytest.raises(UserError, match=r"loss\.class_weights=\["):

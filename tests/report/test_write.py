@@ -24,7 +24,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
 def test_an_unwritable_folder_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write .*choose another folder"):
+    with pytest.raises(UserError, match=r"cannot write .*choose another folder"):
         write_bytes(tmp_path / "file" / "below.txt", b"")
 
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.streets_canvas import CONSTRUCTION, Canvas, Thing
-from segkit.data.streets_texture import Color, Point, clip, colored, plain, ramp
+from segkit.data.scene.canvas import CONSTRUCTION, Canvas, Thing
+from segkit.data.scene.texture import Color, Point, clip, colored, plain, ramp
 
 Array = NDArray[Any]
 

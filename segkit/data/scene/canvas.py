@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.streets_mood import Mood, draw_mood
-from segkit.data.streets_texture import SHIFT, Color, Point, clip, colored, fixed, fractal
+from segkit.data.scene.mood import Mood, draw_mood
+from segkit.data.scene.texture import SHIFT, Color, Point, clip, colored, fixed, fractal
 
 Array = NDArray[Any]
 Point3 = tuple[float, float, float]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from segkit.data.streets_canvas import OBJECT, VOID, Canvas, Thing
-from segkit.data.streets_texture import Color, Point
+from segkit.data.scene.canvas import OBJECT, VOID, Canvas, Thing
+from segkit.data.scene.texture import Color, Point
 
 _METAL: tuple[Color, ...] = ((112, 114, 116), (74, 76, 78), (150, 152, 152), (56, 66, 58), (92, 84, 76))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from segkit.data.streets_canvas import HUMAN, Canvas, Thing
-from segkit.data.streets_texture import Color
+from segkit.data.scene.canvas import HUMAN, Canvas, Thing
+from segkit.data.scene.texture import Color
 
 _CLOTHES: tuple[Color, ...] = (
     (28, 28, 32), (44, 46, 56), (38, 50, 84), (70, 66, 62), (96, 98, 100), (132, 120, 104), (170, 164, 152),

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.streets_canvas import CONSTRUCTION, FLAT, GRASS, NATURE, SKY, VOID, Canvas
-from segkit.data.streets_texture import SHIFT, Color, clip, colored, fixed, ramp
+from segkit.data.scene.canvas import CONSTRUCTION, FLAT, GRASS, NATURE, SKY, VOID, Canvas
+from segkit.data.scene.texture import SHIFT, Color, clip, colored, fixed, ramp
 
 Array = NDArray[Any]
 _BONNETS: tuple[Color, ...] = ((34, 36, 40), (22, 24, 30), (150, 152, 156), (70, 26, 28), (40, 52, 84))

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.streets_canvas import FLAT, GRASS, NATURE, SUPERSAMPLE, Canvas, Thing
-from segkit.data.streets_ground import FAR
-from segkit.data.streets_texture import SHIFT, fixed
+from segkit.data.scene.canvas import FLAT, GRASS, NATURE, SUPERSAMPLE, Canvas, Thing
+from segkit.data.scene.ground import FAR
+from segkit.data.scene.texture import SHIFT, fixed
 
 Array = NDArray[Any]
 
@@ -29,8 +29,10 @@ def finish_ground(canvas: Canvas, image: Array, file_ids: Array, things: list[Th
     size = canvas.width, canvas.height - top
     y = SUPERSAMPLE * np.arange(top, canvas.height, dtype=np.float32) + half
     z = (canvas.eye * canvas.focal / np.maximum(y - canvas.center[1], 0.5))[:, None]
-    stain = cv2.blur(_lay(canvas, canvas.cloud, (14.0, 5.0), top, size), (3, 3)).astype(np.float32)
-    grain = _lay(canvas, canvas.grain, (31.0, 29.0), top, size).astype(np.float32)
+    stain = cv2.blur(_lay(canvas, canvas.cloud, (14.0, 5.0), top, size, cv2.BORDER_REFLECT), (3, 3)).astype(
+        np.float32
+    )
+    grain = _lay(canvas, canvas.grain, (31.0, 29.0), top, size, cv2.BORDER_WRAP).astype(np.float32)
     keep = np.exp(-canvas.mood.haze * np.minimum(z, FAR))
     factor = (stain - 128) * (0.2 / 128) + (grain - 128) * (np.minimum(9 / z, 1) * (0.22 / 128)) + 1
     factor *= _shadows(canvas, top, size, things) * keep
@@ -44,28 +46,30 @@ def finish_ground(canvas: Canvas, image: Array, file_ids: Array, things: list[Th
 
 
 def _lay(
-    canvas: Canvas, noise: Array, density: tuple[float, float], top: int, size: tuple[int, int]
+    canvas: Canvas, noise: Array, density: tuple[float, float], top: int, size: tuple[int, int], border: int
 ) -> Array:
-    """Lay a noise field ``[256, 256]`` on the ground and look at it.
+    """Lay a noise field ``[256, 256]`` on the ground, its middle before the camera, and look at it.
 
     Args:
         canvas: The camera.
-        noise: Repeats itself endlessly, mirrored.
+        noise: Repeats itself endlessly.
         density: Its pixels per metre across and along the road.
         top: First row of the ground, picture pixels.
         size: Width and height of the answer, picture pixels.
+        border: How it repeats itself: one of OpenCV's border modes.
     """
     (cx, cy), reach = canvas.center, canvas.eye * canvas.focal
     # From picture pixels to noise: X = eye (x - cx) / (y - cy), Z = eye focal / (y - cy).
     half = (SUPERSAMPLE - 1) / 2
-    across, along = density
+    across, along = density[0] * canvas.eye, density[1] * reach
+    below = max(SUPERSAMPLE * top + half - cy, 0.3)
     matrix = np.array([
-        [across * canvas.eye * SUPERSAMPLE, 0, across * canvas.eye * (half - cx)],
-        [0, 0, along * reach],
-        [0, SUPERSAMPLE, max(SUPERSAMPLE * top + half - cy, 0.3)],
+        [across * SUPERSAMPLE, 128 * SUPERSAMPLE, across * (half - cx) + 128 * below],
+        [0, 0, along],
+        [0, SUPERSAMPLE, below],
     ])  # fmt: skip
     return cv2.warpPerspective(
-        noise, matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT
+        noise, matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderMode=border
     )
 
 

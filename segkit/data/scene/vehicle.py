@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from segkit.data.streets_body import KINDS, SMALL, Body
-from segkit.data.streets_canvas import VEHICLE, Canvas, Point3, Thing
-from segkit.data.streets_texture import Color, Point
+from segkit.data.scene.body import KINDS, SMALL, Body
+from segkit.data.scene.canvas import VEHICLE, Canvas, Point3, Thing
+from segkit.data.scene.texture import Color, Point
 
 _PAINTS: tuple[Color, ...] = (
-    (30, 31, 34), (44, 46, 50), (92, 94, 98), (128, 130, 132), (164, 166, 168), (206, 206, 204), (222, 222, 218),
-    (146, 30, 32), (36, 54, 108), (62, 84, 112), (92, 96, 70), (150, 120, 86), (70, 34, 40),
+    (30, 31, 34), (44, 46, 50), (92, 94, 98), (128, 130, 132), (164, 166, 168), (206, 206, 204),
+    (222, 222, 218), (146, 30, 32), (36, 54, 108), (62, 84, 112), (92, 96, 70), (150, 120, 86), (70, 34, 40),
 )  # fmt: skip
 _GLASS = (38, 44, 50)
 _TYRE = (20, 20, 22)

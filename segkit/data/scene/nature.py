@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.streets_canvas import NATURE, Canvas, Thing
-from segkit.data.streets_texture import Color, colored, ramp
+from segkit.data.scene.canvas import NATURE, Canvas, Thing
+from segkit.data.scene.texture import Color, colored, ramp
 
 Array = NDArray[Any]
 _SIZE = 144  # pixels of a crown's sprite
@@ -31,7 +31,8 @@ class Foliage:
 
     def __init__(self, canvas: Canvas, kinds: int = 4) -> None:
         self.canvas = canvas
-        self.crowns = [self._crown() for _ in range(kinds)]
+        crowns = [self._crown() for _ in range(kinds)]
+        self.crowns = crowns + [cv2.flip(crown, 1) for crown in crowns]
         self.colors = [self._colors() for _ in range(kinds)]
 
     def _colors(self) -> tuple[Color, Color]:
@@ -92,9 +93,7 @@ class Foliage:
 
     def _stamp(self, x: float, y: float, width: float, height: float, look: Array) -> None:
         crown = self.canvas.pick(self.crowns)
-        if self.canvas.chance(0.5):
-            crown = crown[:, ::-1]
-        self.canvas.stamp(np.ascontiguousarray(crown), look, x, y, width, height)
+        self.canvas.stamp(crown, look, x, y, width, height)
 
     def hedge(self, x: float, z0: float, z1: float, height: float) -> Thing:
         """Plan a hedge along the street at ``x`` from ``z0`` to ``z1``."""

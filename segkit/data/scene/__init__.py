@@ -1,0 +1,1 @@
+"""The parts of a painted street: what `segkit.data.streets` puts together."""

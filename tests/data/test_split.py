@@ -1,0 +1,133 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segkit.data.split import assign, read_split, write_split
+from segkit.types import Sample, UserError
+
+
+def make(count, groups=0, splits=None):
+    return [
+        Sample(f"s{i:03d}", Path(), None, f"g{i % groups}" if groups else "", splits[i] if splits else "")
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("count", [3, 10, 101])
+def test_parts_have_the_sizes_that_were_asked_for(count):
+    sizes = Counter(assign(make(count), 0.2, 0.1, seed=0))
+    assert sum(sizes.values()) == count
+    for part, share in (("train", 0.7), ("val", 0.2), ("test", 0.1)):
+        assert abs(sizes[part] - share * count) < 1.5
+        assert sizes[part] >= 1
+
+
+def test_the_seed_decides_and_the_order_of_the_samples_does_not():
+    samples = make(40, groups=11)
+    parts = dict(zip(samples, assign(samples, 0.2, 0.2, seed=3), strict=True))
+    shuffled = [samples[i] for i in np.random.default_rng(0).permutation(40)]
+    assert dict(zip(shuffled, assign(shuffled, 0.2, 0.2, seed=3), strict=True)) == parts
+    assert assign(samples, 0.2, 0.2, seed=4) != list(parts.values())
+
+
+@given(st.lists(st.integers(0, 6), min_size=12, max_size=40), st.integers(0, 5))
+def test_a_group_never_straddles_and_no_part_is_empty(numbers, seed):
+    samples = [Sample(f"s{i}", Path(), None, f"g{n}") for i, n in enumerate(numbers)]
+    if len(set(numbers)) < 3:
+        with pytest.raises(UserError, match=r"groups cannot be divided into train, val, test; add groups"):
+            assign(samples, 0.15, 0.15, seed)
+        return
+    parts = assign(samples, 0.15, 0.15, seed)
+    homes = {(s.group, part) for s, part in zip(samples, parts, strict=True)}
+    assert len(homes) == len(set(numbers))
+    assert set(parts) == {"train", "val", "test"}
+
+
+def test_a_fraction_of_zero_leaves_a_part_out():
+    assert set(assign(make(9), 0.3, 0, seed=0)) == {"train", "val"}
+    assert set(assign(make(1), 0, 0, seed=0)) == {"train"}
+
+
+@pytest.mark.parametrize("official", [["train", "val"], ["train", "val", "test"]])
+def test_official_splits_stay_as_they_are(official):
+    splits = [official[i % len(official)] for i in range(20)]
+    assert assign(make(20, groups=2, splits=splits), 0.3, 0.3, seed=1) == splits
+
+
+@pytest.mark.parametrize("official", [["train"], ["train", "test"]])
+def test_a_missing_validation_part_is_taken_from_training_alone(official):
+    splits = [official[i % len(official)] for i in range(40)]
+    parts = assign(make(40, splits=splits), 0.25, 0.25, seed=1)
+    trained = splits.count("train")
+    assert parts.count("val") == trained // 4
+    assert [p for p, s in zip(parts, splits, strict=True) if s == "test"] == ["test"] * splits.count("test")
+    assert parts.count("test") == splits.count("test")
+
+
+@pytest.mark.parametrize(
+    ("samples", "fractions", "message"),
+    [
+        (make(2), (0.1, 0.1), "2 samples cannot be divided into train, val, test; add samples"),
+        (make(9), (0.5, 0.5), "leave nothing to train on"),
+        (make(9), (1.5, 0), "data.val_fraction=1.5 must be"),
+        (make(2, splits=["train", ""]), (0.1, 0.1), "1 of 2 samples have no official split"),
+        (make(2, splits=["val", "test"]), (0.1, 0.1), "no training part"),
+        (make(1, splits=["holdout"]), (0.1, 0.1), "has the split 'holdout'"),
+    ],
+)
+def test_what_cannot_be_split_is_an_error(samples, fractions, message):
+    with pytest.raises(UserError, match=message):
+        assign(samples, *fractions, seed=0)
+
+
+def test_a_frozen_split_comes_back_for_samples_in_any_order(tmp_path):
+    samples = [s._replace(name=f"ä,{s.name}") for s in make(12, groups=5)]
+    parts = assign(samples, 0.2, 0.2, seed=0)
+    path = tmp_path / "deep" / "split.csv"
+    digest = write_split(path, samples, parts)
+    assert read_split(path, samples) == parts
+    assert read_split(path, samples[::-1]) == parts[::-1]
+    assert write_split(path, samples[::-1], parts[::-1]) == digest
+    assert path.read_text(encoding="utf-8").splitlines()[1] == "name,split,group"
+    assert [p.name for p in path.parent.iterdir()] == ["split.csv"]
+
+
+def test_a_split_that_was_changed_is_refused_until_its_hash_is_removed(tmp_path):
+    samples, path = make(4), tmp_path / "split.csv"
+    write_split(path, samples, ["train", "train", "val", "test"])
+    text = path.read_text().replace("s000,train", "s000,test")
+    path.write_text(text)
+    with pytest.raises(UserError, match="was changed after it was frozen"):
+        read_split(path, samples)
+    path.write_text(text.split("\n", 1)[1])
+    assert read_split(path, samples) == ["test", "train", "val", "test"]
+
+
+def test_a_split_of_other_data_says_what_differs(tmp_path):
+    samples, path = make(4), tmp_path / "split.csv"
+    write_split(path, samples, ["train"] * 4)
+    with pytest.raises(
+        UserError, match=r"data does not have: 1 \(first: s000\) and does not list .*: 1 .*new"
+    ):
+        read_split(path, [*samples[1:], Sample("new", Path())])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n", "is no split: its first line must be name,split,group"),
+        ("name,split\ns000,train\ns000,val\n", "lists 's000' 2 times"),
+        ("name,split\ns000,hold\n", "'s000' has the split 'hold'"),
+    ],
+)
+def test_a_split_written_by_hand_is_checked(tmp_path, text, message):
+    path = tmp_path / "split.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_split(path, make(1))
+    with pytest.raises(UserError, match="does not exist"):
+        read_split(tmp_path / "none.csv", make(1))
