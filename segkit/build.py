@@ -10,7 +10,7 @@ import copy
 import logging
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,6 +62,15 @@ def check(config: Config) -> None:
     for name, node in config["callback"].items():
         if node is not None:
             _check_node(f"callback.{name}", node)
+    _check_monitor(config["monitor"], read_labels(config["data"]["labels"]))
+
+
+def _check_monitor(monitor: str, labels: LabelSpace) -> None:
+    """A number that is never logged would only be missed after the first epoch."""
+    known = ["train/loss", *(f"val/{n}" for n in ("loss", "miou", "dice", "accuracy"))]
+    known += [f"val/iou/{name}" for name in labels.names]
+    if monitor not in known:
+        raise UserError(f"monitor={monitor}: there is no such number; choose from {', '.join(known)}")
 
 
 def _check_node(prefix: str, node: Config, also: tuple[str, ...] = ()) -> None:
@@ -98,7 +107,8 @@ def loss(values: Config, data: SegmentationData) -> Any:
     scheme = values.pop("class_weights", None)
     weights = None
     if scheme is not None:
-        counts = data.pixel_counts() if isinstance(scheme, str) else np.zeros((0, data.source.labels.num_classes))
+        given = np.zeros((0, data.source.labels.num_classes))  # a list needs no counting
+        counts = data.pixel_counts() if isinstance(scheme, str) else given
         weights = torch.tensor(class_weights(scheme, counts))
         shown = ", ".join(f"{n} {w:.3g}" for n, w in zip(data.source.labels.names, weights, strict=True))
         log.info("class weights (%s): %s", scheme, shown)
@@ -131,8 +141,8 @@ def module(config: Config, data: SegmentationData) -> SegmentationModule:
 def callbacks(config: Config, run: Path) -> list[Callback]:
     """Every callback that is not switched off with ``callback.NAME=null``."""
     made = []
-    for node in config["callback"].values():
-        if node is None:
+    for name, node in config["callback"].items():
+        if node is None or (name == "progress" and not config["trainer"]["enable_progress_bar"]):
             continue
         node = dict(node)
         if "dirpath" in node:
@@ -148,11 +158,11 @@ def logger(config: Config, run: Path) -> Logger | bool:
     return _instantiate(config["logger"])(save_dir=str(run))
 
 
-def trainer(config: Config, callbacks: Sequence[Callback], logger: Logger | bool, run: Path) -> lightning.Trainer:
+def trainer(
+    config: Config, callbacks: Sequence[Callback], logger: Logger | bool, run: Path
+) -> lightning.Trainer:
     """Lightning's Trainer. It must not insert samplers: ours give each sample once."""
-    return _instantiate(
-        {**config["trainer"], "_partial_": True},
-    )(
+    return _instantiate({**config["trainer"], "_partial_": True})(
         callbacks=list(callbacks),
         logger=logger,
         default_root_dir=str(run),
@@ -189,7 +199,8 @@ def checkpoint_path(path: str | Path, name: str = "best") -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    what = "no such file or folder" if not path.exists() else "a folder without checkpoints/best.ckpt or last.ckpt"
+    missing = "a folder without checkpoints/best.ckpt or last.ckpt"
+    what = missing if path.exists() else "no such file or folder"
     raise UserError(f"{path}: {what}; give a run folder or a .ckpt file")
 
 
@@ -220,7 +231,9 @@ def load(path: str | Path) -> Loaded:
         if "encoder_weights" in model:
             model["encoder_weights"] = None  # the checkpoint has them
         net = network(model, labels)
-        weights = {k.removeprefix("net."): v for k, v in content["state_dict"].items() if k.startswith("net.")}
+        weights = {
+            k.removeprefix("net."): v for k, v in content["state_dict"].items() if k.startswith("net.")
+        }
         net.load_state_dict(weights)
     except (KeyError, TypeError, RuntimeError) as error:
         raise UserError(f"{file}: a damaged checkpoint ({_first_line(error)})") from None
@@ -309,6 +322,7 @@ def quiet() -> None:
         r"The '.*_dataloader' does not have many workers",  # chosen on purpose, see data.num_workers
         r"The number of training batches .* is smaller than the logging interval",
         r"Checkpoint directory .* exists and is not empty",  # a run that goes on
+        r"`ModelCheckpoint\(monitor=.* could not find the monitored key",  # an epoch before the first validation
     ):
         warnings.filterwarnings("ignore", message)
 
@@ -317,5 +331,3 @@ def threads(config: Config, num_workers: int) -> None:
     """Torch threads and loader processes together should not exceed the cores."""
     wanted = config["threads"]
     torch.set_num_threads(max(1, (os.cpu_count() or 1) - num_workers) if wanted is None else wanted)
-
-

@@ -61,7 +61,8 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
     if isinstance(error, OmegaConfBaseException):
         return " ".join(str(error).split())
     if isinstance(error, OSError) and error.filename is not None:
-        return f"cannot write or read {error.filename}: {error.strerror}; choose another folder with hydra.run.dir=FOLDER"
+        where = f"{error.filename}: {error.strerror}"
+        return f"cannot write or read {where}; choose another folder with hydra.run.dir=FOLDER"
     return None
 
 
@@ -78,8 +79,8 @@ def _explain_hydra(error: Exception, verb: str, arguments: list[str]) -> str:
         return _unknown_key(match[1], verb, arguments)
     if match := re.search(r"Could not find '([^']+)'", text):
         return _unknown_choice(match[1])
-    if match := re.search(r"In '[^']+': Could not find '([^']+)'", text):
-        return _unknown_choice(match[1])
+    if override := getattr(error, "override", None):
+        text = f"cannot read '{override}': {text.splitlines()[0]}; quote values with special characters"
     return " ".join(f"{text} {error.__cause__ or ''}".split())
 
 
@@ -96,9 +97,9 @@ def _unknown_choice(name: str) -> str:
 
 
 def _nearest(word: str, known: list[str]) -> str:
-    found = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    if not found:  # the right name in the wrong place, such as lr for optimizer.lr
-        found = [k for k in known if k.rpartition(".")[2] == word.rpartition(".")[2]]
+    # First the right name in the wrong place, such as lr for optimizer.lr.
+    found = [k for k in known if k.rpartition(".")[2] == word.rpartition(".")[2] and k != word]
+    found = found or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean '{found[0]}'?" if found else ""
 
 
@@ -150,7 +151,8 @@ def _refuse_overwriting(arguments: list[str]) -> None:
     going_on = resume or _value(arguments, "ckpt_path") == "last"
     if folder and not going_on and (Path(folder) / "checkpoints").is_dir():
         raise UserError(
-            f"{folder} already holds a run; go on with it by adding ckpt_path=last, or choose another hydra.run.dir"
+            f"{folder} already holds a run; go on with it by adding ckpt_path=last, "
+            "or choose another hydra.run.dir"
         )
 
 

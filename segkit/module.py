@@ -193,4 +193,3 @@ class SegmentationModule(lightning.LightningModule):
         self._random_state = kept["random_state"]
         self._epoch_loss = kept["epoch_loss"].to(self.device)
         self._epoch_windows = kept["epoch_windows"]
-

@@ -56,9 +56,9 @@ def _config_of(run: Path, overrides: list[str]) -> Any:
 
     cfg = OmegaConf.load(run / ".hydra" / "config.yaml")
     # Names such as ${hydra:runtime.choices.data} mean the choices of that run, not of this command.
-    hydra = HydraConfig.get()
-    with read_write(hydra):
-        hydra.runtime.choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
+    current: Any = HydraConfig.get()
+    with read_write(current):
+        current.runtime.choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
     OmegaConf.set_struct(cfg, True)
     others = [o for o in overrides if not o.startswith("resume=")]
     cfg.merge_with_dotlist([*others, "ckpt_path=last"])
@@ -93,7 +93,9 @@ def _start_from(config: dict[str, Any], run: Path) -> str | None:
     path = checkpoint_path(run if wanted == "last" else wanted, "last")
     names = read_checkpoint(path)["segkit"]["labels"]["names"]
     if (here := _label_names(config)) != names:
-        raise UserError(f"{path} was trained on classes {', '.join(names)}, but data.labels has {', '.join(here)}")
+        raise UserError(
+            f"{path} was trained on classes {', '.join(names)}, but data.labels has {', '.join(here)}"
+        )
     return str(path)
 
 
@@ -111,7 +113,8 @@ def _fit(trainer: Any, module: Any, data: Any, checkpoint: str | None) -> None:
     except SystemExit:
         # Lightning turns Ctrl-C into exit code 1, after the callbacks have saved last.ckpt.
         if trainer.state.status == TrainerStatus.INTERRUPTED:
-            log.warning("stopped by the user; go on with: python -m segkit.train resume=%s", trainer.default_root_dir)
+            run = trainer.default_root_dir
+            log.warning("stopped by the user; go on with: python -m segkit.train resume=%s", run)
             raise KeyboardInterrupt from None
         raise
 

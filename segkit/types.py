@@ -161,10 +161,11 @@ class LabelSpace:
             UserError: An id is known neither as a class nor as ignored.
         """
         table, listed = self._table()
-        rows = file_ids
-        if int(file_ids.max(initial=0)) >= len(table):  # instance ids can reach 2^32: no table is that long
+        rows, top = file_ids, int(file_ids.max(initial=0))
+        if top >= len(table):  # instance ids can reach 2^32: no table is that long
             rows = np.minimum(file_ids, len(table) - 1)
-        if self.rest == "error" and not listed.take(rows).all():
+        # Looking at every pixel is needed only where some id below the largest is not listed.
+        if self.rest == "error" and not listed[: top + 1].all() and not listed.take(rows).all():
             shown = ", ".join(f"{i} ({n} pixels)" for i, n in list(self.unknown(file_ids).items())[:5])
             raise UserError(f"mask id not in the label space: {shown}")
         return table.take(rows, axis=0)

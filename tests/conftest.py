@@ -5,15 +5,17 @@ import os
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny tensors: more threads only wait for each other
 
-import pytest  # noqa: E402
+import pytest
 
-from segkit.types import LabelSpace  # noqa: E402
+from segkit.types import LabelSpace
 
 
 @pytest.fixture
 def three_classes() -> LabelSpace:
     return LabelSpace(
-        names=("sky", "road", "car"), colors=((70, 130, 180), (128, 64, 128), (0, 0, 142)), ids=((0,), (1,), (2,))
+        names=("sky", "road", "car"),
+        colors=((70, 130, 180), (128, 64, 128), (0, 0, 142)),
+        ids=((0,), (1,), (2,)),
     )
 
 

@@ -133,26 +133,34 @@ def test_accumulation_stays_exact_with_gradient_clipping(three_classes, tmp_path
     _assert_same(three_classes, LOSSES["ce and dice, class weights"], tmp_path, clip=0.05)
 
 
-DDP = """
-import sys, torch
-from segkit.train import main
-sys.argv = ["train", "data.train_samples=11", "data.val_samples=3", "data.test_samples=2",
-    "data.size=[32,64]", "data.num_workers=0", "data.cache=false", "model.norm=group", "model.depth=2", "model.base_width=8",
-    "augment=light", "loss.class_weights=[1,1,2,3,1,1,5,1]", "trainer.precision=64-true", "trainer.max_epochs=2",
-    "optimizer=sgd", "threads=1", "logger=none", "test=false", "data.batch_size=2", *sys.argv[1:]]
-main()
-"""
+TINY = [
+    "data.train_samples=11",
+    "data.val_samples=3",
+    "data.test_samples=2",
+    "data.size=[32,64]",
+    "data.num_workers=0",
+    "data.batch_size=2",
+    "augment=light",
+    "model.norm=group",
+    "model.depth=2",
+    "model.base_width=8",
+    "loss.class_weights=[1,1,2,3,1,1,5,1]",
+    "optimizer=sgd",
+    "trainer.precision=64-true",
+    "trainer.max_epochs=2",
+    "threads=1",
+    "logger=none",
+    "test=false",
+]
 
 
 def test_two_processes_train_exactly_as_one_with_twice_the_window(tmp_path):
-    script = tmp_path / "run.py"
-    script.write_text(DDP)
     weights = []
     for name, options in {
         "one": ["trainer=cpu", "trainer.accumulate_grad_batches=4"],
         "two": ["trainer=ddp", "trainer.accelerator=cpu", "trainer.accumulate_grad_batches=2"],
     }.items():
-        command = [sys.executable, str(script), *options, f"hydra.run.dir={tmp_path / name}"]
+        command = [sys.executable, "-m", "segkit.train", *TINY, *options, f"hydra.run.dir={tmp_path / name}"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
         checkpoint = torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)

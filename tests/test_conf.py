@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
@@ -16,16 +17,12 @@ FILES = sorted(p for g in GROUPS for p in (CONF_DIR / g).glob("*.yaml"))
 CHOICES = [p for p in FILES if not p.name.startswith("_")]
 
 
-def _compose(*overrides: str):
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return compose("train", list(overrides), return_hydra_config=True)
-
-
 def _config(*overrides: str):
-    cfg = _compose("name=test", *overrides)
-    del cfg._metadata.flags["struct"]
-    cfg.pop("hydra")
-    return plain(cfg)
+    """The plain configuration that a command line composes."""
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        cfg = compose("train", list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    return plain(OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"]))
 
 
 @pytest.mark.parametrize("path", CHOICES, ids=lambda p: f"{p.parent.name}={p.stem}")
@@ -36,11 +33,14 @@ def test_every_choice_composes_and_fits_its_target(path: Path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")
 def test_every_key_has_a_comment(path: Path):
+    """On its own line, or above it, for the keys that follow one comment together."""
+    explained = False
     for line in path.read_text().splitlines():
         bare = line.strip()
-        is_key = bare and not bare.startswith(("#", "-", "_target_", "_partial_", "defaults:"))
-        if is_key and not bare.endswith(":"):
-            assert "#" in line, f"{path.name}: no comment on: {bare}"
+        if bare.startswith("#") or not bare:
+            explained = bool(bare)
+        elif not bare.startswith(("-", "_target_", "_partial_", "defaults:")) and not bare.endswith(":"):
+            assert explained or "#" in bare, f"{path.name}: no comment on: {bare}"
 
 
 @pytest.mark.parametrize("path", sorted((CONF_DIR / "experiment").glob("*.yaml")), ids=lambda p: p.stem)

@@ -7,7 +7,11 @@ from segkit.types import UserError
 
 
 def _target(
-    depth: int, lr: float, norm: Literal["batch", "group"], name: str | None = None, size: list[int] | None = None
+    depth: int,
+    lr: float,
+    norm: Literal["batch", "group"],
+    name: str | None = None,
+    size: list[int] | None = None,
 ) -> None: ...
 
 

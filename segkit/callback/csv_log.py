@@ -52,7 +52,7 @@ class CsvLog(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Add the row of this epoch and write the file anew."""
-        metrics = {k: f"{float(v):.8g}" for k, v in trainer.callback_metrics.items() if _wanted(k)}
+        metrics = {k: f"{float(v):.7g}" for k, v in trainer.callback_metrics.items() if _wanted(k)}
         row = {
             "epoch": str(trainer.current_epoch),
             "step": str(trainer.global_step),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import numpy as np
@@ -18,6 +18,9 @@ from segkit.model.whole import logits_at_target
 from segkit.report.panel import Picture, prediction_panel, prediction_sheet
 from segkit.report.write import write_png
 from segkit.types import Batch, LabelSpace, UserError
+
+if TYPE_CHECKING:
+    from segkit.types import Array
 
 
 class Pictures(Callback):
@@ -42,10 +45,11 @@ class Pictures(Callback):
         self._wanted: frozenset[int] = frozenset()
         self._seen = 0
         self._pictures: list[Picture] = []
+        self._panels: list[Array] = []
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Forget the pictures of the last validation."""
-        self._seen, self._pictures = 0, []
+        self._seen, self._pictures, self._panels = 0, [], []
 
     def on_validation_batch_end(
         self,
@@ -71,23 +75,25 @@ class Pictures(Callback):
         if not self._shows(trainer) or trainer.current_epoch % self.every:
             return
         boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        if boards:
-            for picture in self._pictures:
-                panel = prediction_panel(*picture[:3], pl_module.labels, *picture[3:], self.width)
-                for board in boards:
-                    board.experiment.add_image(
-                        f"validation/{picture.name}", panel, trainer.global_step, dataformats="HWC"
-                    )
+        for board in boards:
+            for picture, panel in zip(self._pictures, self._drawn(pl_module.labels), strict=True):
+                tag = f"validation/{picture.name}"
+                board.experiment.add_image(tag, panel, trainer.global_step, dataformats="HWC")
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Keep the pictures of the best epoch as files."""
         if not self._shows(trainer) or not self._pictures or not is_best(trainer):
             return
         folder, labels = Path(trainer.default_root_dir) / "predictions", pl_module.labels
-        for number, picture in enumerate(self._pictures):
-            panel = prediction_panel(*picture[:3], labels, *picture[3:], self.width)
+        for number, (picture, panel) in enumerate(zip(self._pictures, self._drawn(labels), strict=True)):
             write_png(folder / f"{number}_{picture.name.replace('/', '_')}.png", panel)
         write_png(folder / "all.png", prediction_sheet(self._pictures, labels, self.width))
+
+    def _drawn(self, labels: LabelSpace) -> list[Array]:
+        """The panels of this epoch, drawn once for TensorBoard and files together."""
+        if not self._panels:
+            self._panels = [prediction_panel(*p[:3], labels, *p[3:], self.width) for p in self._pictures]
+        return self._panels
 
     def _shows(self, trainer: lightning.Trainer) -> bool:
         fitting = trainer.state.fn == "fit" and not trainer.sanity_checking

@@ -132,8 +132,6 @@ def _check_official(samples: Sequence[Sample]) -> None:
         )
     if wrong := next((s for s in samples if s.split and s.split not in SPLITS), None):
         raise UserError(f"sample '{wrong.name}' has the split '{wrong.split}'; choose train, val or test")
-    if samples and not outside and all(s.split != "train" for s in samples):
-        raise UserError("the official split has no training part; add one, or give the data without splits")
 
 
 def _by_group(samples: Sequence[Sample], fractions: dict[Split, float], seed: int) -> list[Split]:

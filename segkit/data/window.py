@@ -67,8 +67,9 @@ class WindowLoader:
     def _position(self) -> int:
         """Where to begin: after a resume within this epoch, behind what was handed out."""
         resume, self._resume_at = self._resume_at, None
-        within = resume is not None and resume["epoch"] == self.sampler.epoch
-        return resume["batch"] if within and resume["batch"] < len(self) else 0
+        if resume is None or resume["epoch"] != self.sampler.epoch or resume["batch"] >= len(self):
+            return 0
+        return resume["batch"]
 
     def state_dict(self) -> dict[str, int]:
         """Where this epoch stands: its number and the micro-batches handed out."""

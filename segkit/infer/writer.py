@@ -84,7 +84,6 @@ def predict_files(
             image = read_image(path)
             _stay_inside(output, name)
         except UserError as error:
-            log.warning("%s is left out: %s", shown, error)
             summary.failed.append((shown, str(error)))
             continue
         prediction = predictor.predict(image)

@@ -121,16 +121,17 @@ def _mark_best(axes: Axes, columns: Columns) -> None:
     axes.plot([epoch], [value], "o", ms=9, mfc="none", mec=INK, mew=1.3, zorder=5)
     # Inside the axes wherever the point lies: text grows towards the middle.
     left, right = axes.get_xlim()
-    past_middle = epoch > (left + right) / 2
+    past_middle, low = epoch > (left + right) / 2, value < 0.2
     axes.annotate(
         f"best mIoU {value:.3f}\nepoch {epoch:.0f}",
         (epoch, value),
-        xytext=(-10 if past_middle else 10, -12),
+        xytext=(-10 if past_middle else 10, 12 if low else -12),
         textcoords="offset points",
         ha="right" if past_middle else "left",
-        va="top",
+        va="bottom" if low else "top",
         fontsize=9,
         color=INK,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85},
     )
 
 

@@ -20,7 +20,8 @@ def table(numbers: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     """
     per_class, mean = numbers["per_class"], numbers["mean"]
     wide = max(len(name) for name in [*per_class, "mean"])
-    lines = [f"{'class':{wide}}  {'IoU':>7}  {'Dice':>7}  {'precis.':>7}  {'recall':>7}  {'pixels':>12}"]
+    titles = f"{'IoU':>7}  {'Dice':>7}  {'precis.':>7}  {'recall':>7}  {'pixels':>12}"
+    lines = [f"{'class':{wide}}  {titles}"]
     lines += [
         f"{name:{wide}}  " + "  ".join(_cell(row[c]) for c in COLUMNS) + f"  {row['pixels']:>12,}"
         for name, row in per_class.items()
@@ -31,8 +32,9 @@ def table(numbers: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     if accuracy is not None:
         lines.append(f"pixel accuracy {accuracy:.4f}")
     lines.append(
-        f"protocol: {about['split']} part, {numbers['protocol']['images']} images, {about['resolution']} resolution; "
-        "all pixels together, ignored ones left out; classes absent from target and prediction left out of means"
+        f"protocol: {about['split']} part, {numbers['protocol']['images']} images, "
+        f"{about['resolution']} resolution; all pixels together, ignored ones left out; "
+        "classes absent from target and prediction left out of the means"
     )
     return "\n".join(lines)
 

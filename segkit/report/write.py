@@ -81,7 +81,9 @@ def write_png(path: Path, image: Array, palette: Sequence[Color] | None = None) 
 
     picture = Image.fromarray(image)
     if palette is not None:
-        picture.putpalette([channel for color in palette for channel in color])
+        # All 256 entries: with fewer, Pillow packs pixels into fewer bits and cuts larger values.
+        full = [channel for color in palette for channel in color] + [0] * (3 * (256 - len(palette)))
+        picture.putpalette(full)
     content = io.BytesIO()
     picture.save(content, "PNG", compress_level=4)
     write_bytes(path, content.getvalue())

@@ -29,7 +29,9 @@ def _both(image, target, size):
 
 def _data(trainer=None, source=None, **options):
     source = source or Streets(LABELS, train_samples=7, val_samples=5, test_samples=2, height=32, width=48)
-    augment = Augment({"HorizontalFlip": {"p": 0.5}, "RandomBrightnessContrast": {"p": 0.8}}, scale=(0.7, 1.4))
+    augment = Augment(
+        {"HorizontalFlip": {"p": 0.5}, "RandomBrightnessContrast": {"p": 0.8}}, scale=(0.7, 1.4)
+    )
     options = {"size": (24, 32), "batch_size": 2, "num_workers": 0} | options
     data = SegmentationData(source, augment, _both, **options)
     data.trainer = trainer or _Trainer()

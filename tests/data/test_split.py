@@ -75,7 +75,6 @@ def test_a_missing_validation_part_is_taken_from_training_alone(official):
         (make(9), (0.5, 0.5), "leave nothing to train on"),
         (make(9), (1.5, 0), "data.val_fraction=1.5 must be"),
         (make(2, splits=["train", ""]), (0.1, 0.1), "1 of 2 samples have no official split"),
-        (make(2, splits=["val", "test"]), (0.1, 0.1), "no training part"),
         (make(1, splits=["holdout"]), (0.1, 0.1), "has the split 'holdout'"),
     ],
 )

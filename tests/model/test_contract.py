@@ -104,10 +104,11 @@ def test_one_small_batch_is_learnt_by_heart(make):
     target = (image[:, 0] > 127).long()
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
     losses = []
-    for _ in range(12):
+    for _ in range(8):
         loss = torch.nn.functional.cross_entropy(model(image), target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
+    print("LOSSES", losses)
     assert losses[-1] < 0.5 * losses[0]
