@@ -322,7 +322,7 @@ def quiet() -> None:
         r"The '.*_dataloader' does not have many workers",  # chosen on purpose, see data.num_workers
         r"The number of training batches .* is smaller than the logging interval",
         r"Checkpoint directory .* exists and is not empty",  # a run that goes on
-        r"`ModelCheckpoint\(monitor=.* could not find the monitored key",  # an epoch before the first validation
+        r"`ModelCheckpoint\(monitor=.* could not find the monitored key",  # before the first validation
     ):
         warnings.filterwarnings("ignore", message)
 

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,25 @@ def launch(verb: str, task: Callable[[Any], Any]) -> None:
         task: Takes the composed ``DictConfig``; in a sweep it is called once per job.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come to us instead of being printed by Hydra
-    sys.argv[1:] = _with_run_folder(sys.argv[1:])
-    try:
+    sys.argv[1:] = _arranged(sys.argv[1:])
+
+    def guarded(cfg: Any) -> Any:
+        # Inside, so that Hydra does not add lines of its own to ours.
+        with _one_line(verb):
+            return task(cfg)
+
+    with _one_line(verb):
         _refuse_overwriting(sys.argv[1:])
         import hydra
 
-        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=verb)(task)()
+        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=verb)(guarded)()
+
+
+@contextmanager
+def _one_line(verb: str) -> Iterator[None]:
+    """Turn a mistake of the user's into one line and exit code 2."""
+    try:
+        yield
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
@@ -49,7 +63,7 @@ def launch(verb: str, task: Callable[[Any], Any]) -> None:
 def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None:
     """Return one line for a mistake of the user's, ``None`` for a mistake of ours."""
     from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
     cause: BaseException | None = error
     while cause is not None:
@@ -58,6 +72,8 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
         cause = cause.__cause__
     if isinstance(error, HydraException):
         return _explain_hydra(error, verb, arguments)
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key}= must be given; segkit {verb} --help tells what it is"
     if isinstance(error, OmegaConfBaseException):
         return " ".join(str(error).split())
     if isinstance(error, OSError) and error.filename is not None:
@@ -93,7 +109,8 @@ def _unknown_key(key: str, verb: str, arguments: list[str]) -> str:
 def _unknown_choice(name: str) -> str:
     group, _, choice = name.rpartition("/")
     choices = sorted(p.stem for p in (CONF_DIR / group).glob("*.yaml") if not p.name.startswith("_"))
-    return f"{group}={choice}: there is no such choice{_nearest(choice, choices)}; there are {', '.join(choices)}"
+    hint = _nearest(choice, choices)
+    return f"{group}={choice}: there is no such choice{hint}; there are {', '.join(choices)}"
 
 
 def _nearest(word: str, known: list[str]) -> str:
@@ -135,8 +152,9 @@ def _value(arguments: list[str], key: str) -> str | None:
     return found[-1].strip("'\"") if found else None
 
 
-def _with_run_folder(arguments: list[str]) -> list[str]:
-    """``resume=RUN`` works in RUN and leaves the record of its configuration alone."""
+def _arranged(arguments: list[str]) -> list[str]:
+    """``--multirun`` may stand anywhere; ``resume=RUN`` works in RUN and leaves its record alone."""
+    arguments = sorted(arguments, key=lambda a: a not in ("--multirun", "-m"))
     run = _value(arguments, "resume")
     if run in (None, "null", ""):
         return arguments

@@ -30,7 +30,7 @@ def predict(cfg: Any) -> int:
     summary = predict_files(predictor, cfg.input, folder, **{k: k in cfg.save for k in KINDS})
     for name, reason in summary.failed:
         log.error("left out %s: %s", name, reason)
-    print(f"{len(summary.done)} pictures labelled, {len(summary.failed)} left out; results: {folder}")
+    print(f"labelled: {len(summary.done)}, left out: {len(summary.failed)}; results: {folder}")
     return len(summary.failed)
 
 

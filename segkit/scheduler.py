@@ -140,7 +140,8 @@ def _share(value: float) -> float:
 def _fitting(warmup_steps: int, total_steps: int) -> int:
     if not 0 <= warmup_steps < max(total_steps, 1):
         raise UserError(
-            f"scheduler.warmup_steps={warmup_steps}: must be 0 or more and below the {total_steps} steps of this run"
+            f"scheduler.warmup_steps={warmup_steps}: must be 0 or more "
+            f"and below the {total_steps} steps of this run"
         )
     return warmup_steps
 

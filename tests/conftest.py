@@ -5,6 +5,15 @@ import os
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny tensors: more threads only wait for each other
 
+import contextlib
+import importlib
+import io
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
 import pytest
 
 from segkit.types import LabelSpace
@@ -29,3 +38,68 @@ def binary() -> LabelSpace:
         rest="cell",
         task="binary",
     )
+
+
+class Done(NamedTuple):
+    """What a command left: exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def _command(verb: str, *arguments: str, cwd: Path) -> Done:
+    """Run a verb in this process (importing Lightning anew costs ten seconds), as a user would."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    before, handlers = sys.argv, logging.getLogger().handlers[:]
+    sys.argv = ["segkit", *arguments]
+    try:
+        with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            importlib.import_module(f"segkit.{verb}").main()
+    except SystemExit as stopped:
+        code = int(stopped.code or 0)
+    finally:
+        sys.argv = before
+        root = logging.getLogger()
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()  # the run's log file
+        root.handlers = handlers
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., Done]:
+    return _command
+
+
+TINY = [
+    "data.train_samples=6",
+    "data.val_samples=3",
+    "data.test_samples=2",
+    "data.height=32",
+    "data.width=64",
+    "data.size=[32,64]",
+    "data.batch_size=2",
+    "data.num_workers=0",
+    "model.depth=2",
+    "model.base_width=4",
+    "trainer.max_epochs=2",
+    "threads=1",
+    "optimizer.lr=1e-2",
+]
+
+
+@pytest.fixture(scope="session")
+def tiny() -> list[str]:
+    """Overrides that make a run of the street scenes take a second."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A run of the command that the README opens with, from a directory that is not the project's."""
+    folder = tmp_path_factory.mktemp("train")
+    arguments = [*TINY, "model=unet", "trainer.accumulate_grad_batches=2", "hydra.run.dir=run"]
+    done = _command("train", *arguments, cwd=folder)
+    assert done.code == 0, done.err
+    return folder / "run"

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 class Fit(Protocol):
     """Image and target -> the same at another size (see ``segkit.augment.fit.stretch``)."""
 
-    def __call__(self, image: Array, target: Array, size: tuple[int, int]) -> tuple[Array, Array]: ...
+    def __call__(self, image: Array, target: Array, size: tuple[int, int]) -> tuple[Array, Array]:
+        """Return image and target of (height, width) ``size``."""
+        ...
 
 
 class Transform(Protocol):
@@ -35,7 +37,9 @@ class Transform(Protocol):
         fit: str,
         ignore_index: int,
         seed: int,
-    ) -> tuple[Array, Array]: ...
+    ) -> tuple[Array, Array]:
+        """Return image and target of ``size``."""
+        ...
 
 
 class Example(NamedTuple):
@@ -140,6 +144,7 @@ class Collate:
         self.ignore_index, self.planes = labels.ignore_index, labels.task == "multilabel"
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
+        """Stack examples of a data set."""
         targets = [e.target.astype(np.int32) if e.target.dtype == np.uint16 else e.target for e in examples]
         image = _stack([e.image for e in examples], 0).permute(0, 3, 1, 2)  # channels-last in memory
         target = _stack(targets, self.ignore_index)

@@ -41,7 +41,7 @@ def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample], 
         started: When the run began, ISO 8601 with the zone.
     """
     card = {
-        "command": shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]]),
+        "command": shlex.join(["python", "-m", "segkit.train", *sys.argv[1:]]),
         "started": started,
         "seed": config["seed"],
         "deterministic": "same bits on a CPU; on GPUs only with trainer.deterministic=true",
