@@ -20,6 +20,7 @@ import torch
 from hydra.utils import get_object, instantiate
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from segkit import __version__
@@ -62,7 +63,6 @@ def check(config: Config) -> None:
     for name, node in config["callback"].items():
         if node is not None:
             _check_node(f"callback.{name}", node)
-    _check_monitor(config["monitor"], read_labels(config["data"]["labels"]))
 
 
 def _check_monitor(monitor: str, labels: LabelSpace) -> None:
@@ -118,6 +118,7 @@ def loss(values: Config, data: SegmentationData) -> Any:
 def module(config: Config, data: SegmentationData) -> SegmentationModule:
     """The LightningModule, and the loader told how the loss weighs targets."""
     labels = data.source.labels
+    _check_monitor(config["monitor"], labels)
     criterion = loss(config["loss"], data)
     for name in criterion.inexact:
         log.warning("%s does not decompose: with accumulation it is the mean of the micro-batches", name)
@@ -161,13 +162,21 @@ def logger(config: Config, run: Path) -> Logger | bool:
 def trainer(
     config: Config, callbacks: Sequence[Callback], logger: Logger | bool, run: Path
 ) -> lightning.Trainer:
-    """Lightning's Trainer. It must not insert samplers: ours give each sample once."""
-    return _instantiate({**config["trainer"], "_partial_": True})(
-        callbacks=list(callbacks),
-        logger=logger,
-        default_root_dir=str(run),
-        use_distributed_sampler=False,
-    )
+    """Lightning's Trainer. It must not insert samplers: ours give each sample once.
+
+    Raises:
+        UserError: Lightning refuses a value, or there is no such accelerator here.
+    """
+    make = _instantiate({**config["trainer"], "_partial_": True})
+    try:
+        return make(
+            callbacks=list(callbacks),
+            logger=logger,
+            default_root_dir=str(run),
+            use_distributed_sampler=False,
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise UserError(f"trainer: {_first_line(error)}; choose other trainer.* values") from None
 
 
 def _instantiate(node: Mapping[str, Any]) -> Any:

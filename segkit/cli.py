@@ -7,6 +7,7 @@ torch and Lightning are loaded.
 from __future__ import annotations
 
 import difflib
+import functools
 import logging
 import os
 import re
@@ -33,6 +34,7 @@ def launch(verb: str, task: Callable[[Any], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come to us instead of being printed by Hydra
     sys.argv[1:] = _arranged(sys.argv[1:])
 
+    @functools.wraps(task)  # Hydra names the log after the task's module
     def guarded(cfg: Any) -> Any:
         # Inside, so that Hydra does not add lines of its own to ours.
         with _one_line(verb):
@@ -117,7 +119,7 @@ def _nearest(word: str, known: list[str]) -> str:
     # First the right name in the wrong place, such as lr for optimizer.lr.
     found = [k for k in known if k.rpartition(".")[2] == word.rpartition(".")[2] and k != word]
     found = found or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean '{found[0]}'?" if found else ""
+    return f"; did you mean '{found[0]}'" if found else ""
 
 
 def _known_keys(verb: str, wrong: str, arguments: list[str]) -> Iterator[str]:

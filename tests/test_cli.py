@@ -45,7 +45,7 @@ def test_the_configuration_can_be_printed_without_a_run(tmp_path):
 def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_2(arguments, message, tmp_path):
     done = _run("-m", "segkit.train", *arguments, cwd=tmp_path)
     assert done.returncode == 2
-    assert message in done.stderr.replace("?;", ";")
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("segkit train: error: ")
     assert list(tmp_path.iterdir()) == []
