@@ -1,6 +1,6 @@
 """The console script: ``segkit train ...`` is ``python -m segkit.train ...``."""
 
-import importlib
+import runpy
 import sys
 
 VERBS = {
@@ -22,7 +22,8 @@ def main() -> None:
         print(f"segkit: error: there is no verb '{name}'; there are {', '.join(VERBS)}", file=sys.stderr)
         sys.exit(2)
     del sys.argv[1]
-    importlib.import_module(f"segkit.{name}").main()
+    # As `python -m segkit.train` would: processes that Lightning adds are started the same way.
+    runpy.run_module(f"segkit.{name}", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -10,17 +10,18 @@ import copy
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning
 import numpy as np
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from segkit import __version__
@@ -31,7 +32,7 @@ from segkit.infer.predictor import Predictor
 from segkit.loss.weights import class_weights
 from segkit.model.wrapper import Segmenter
 from segkit.module import SegmentationModule
-from segkit.schema import check_values, parameters
+from segkit.schema import check_values, fits, parameters
 from segkit.types import LabelSpace, UserError
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ def check(config: Config) -> None:
     Raises:
         UserError: Names the key, the value and what was expected.
     """
+    _check_own_keys(config)
     for group in ("model", "loss", "optimizer", "scheduler", "trainer", "augment"):
         _check_node(group, config[group])
     _check_node("data", config["data"], LOADER_KEYS)
@@ -63,6 +65,18 @@ def check(config: Config) -> None:
     for name, node in config["callback"].items():
         if node is not None:
             _check_node(f"callback.{name}", node)
+
+
+def _check_own_keys(config: Config) -> None:
+    """The keys that are no argument of a target."""
+    for key, low in (("seed", 0), ("threads", 1)):
+        value = config[key]
+        if key == "threads" and value is None:
+            continue
+        if not fits(value, int) or value < low:
+            raise UserError(f"{key}={value}: give a whole number, at least {low}")
+    if config["monitor_mode"] not in ("min", "max"):
+        raise UserError(f"monitor_mode={config['monitor_mode']}: choose min or max")
 
 
 def _check_monitor(monitor: str, labels: LabelSpace) -> None:
@@ -88,8 +102,8 @@ def data(config: Config) -> SegmentationData:
 
 def _source(values: Config) -> Any:
     node = {k: v for k, v in values.items() if k not in LOADER_KEYS}
-    node["labels"] = None  # a LabelSpace is no configuration; it is given by hand below
-    return _instantiate({**node, "_partial_": True})(labels=read_labels(values["labels"]))
+    labels = read_labels(node.pop("labels"))  # an object, which Hydra would not leave alone
+    return _instantiate({**node, "_partial_": True})(labels=labels)
 
 
 def _stretch_both(image: Any, target: Any, size: tuple[int, int]) -> tuple[Any, Any]:
@@ -132,11 +146,17 @@ def module(config: Config, data: SegmentationData) -> SegmentationModule:
         net,
         criterion,
         labels,
-        optimizer=_instantiate(config["optimizer"]),
+        optimizer=_instantiate(_clippable(config["optimizer"], config["trainer"])),
         scheduler=_instantiate(config["scheduler"]),
         passport={"version": __version__, "config": config, "labels": labels.to_dict()},
         channels_last=channels_last,
     )
+
+
+def _clippable(optimizer: Config, trainer: Config) -> Config:
+    """Lightning cannot clip the gradients of a fused optimiser under mixed precision."""
+    clips = trainer["gradient_clip_val"] is not None and str(trainer["precision"]).endswith("mixed")
+    return {**optimizer, "fused": False} if clips and optimizer["fused"] is None else optimizer
 
 
 def callbacks(config: Config, run: Path) -> list[Callback]:
@@ -159,24 +179,25 @@ def logger(config: Config, run: Path) -> Logger | bool:
     return _instantiate(config["logger"])(save_dir=str(run))
 
 
-def trainer(
-    config: Config, callbacks: Sequence[Callback], logger: Logger | bool, run: Path
-) -> lightning.Trainer:
-    """Lightning's Trainer. It must not insert samplers: ours give each sample once.
+def trainer(config: Config, run: Path) -> lightning.Trainer:
+    """Lightning's Trainer with callbacks and logger. Our own samplers give each sample once.
 
     Raises:
         UserError: Lightning refuses a value, or there is no such accelerator here.
     """
-    make = _instantiate({**config["trainer"], "_partial_": True})
     try:
-        return make(
-            callbacks=list(callbacks),
-            logger=logger,
+        return _instantiate({**config["trainer"], "_partial_": True})(
+            callbacks=callbacks(config, run),
+            logger=logger(config, run),
             default_root_dir=str(run),
             use_distributed_sampler=False,
         )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
-        raise UserError(f"trainer: {_first_line(error)}; choose other trainer.* values") from None
+    except (MisconfigurationException, InstantiationException, ValueError, RuntimeError) as error:
+        if isinstance(error.__cause__ or error, UserError):
+            raise
+        raise UserError(
+            f"{_first_line(error.__cause__ or error)}; choose other trainer.* or callback.* values"
+        ) from None
 
 
 def _instantiate(node: Mapping[str, Any]) -> Any:
@@ -269,22 +290,28 @@ def evaluation_data(loaded: Loaded, data: Config) -> SegmentationData:
         UserError: The classes are not those that the model knows.
     """
     values = {k: v for k, v in data.items() if v is not None}
-    if "_target_" not in values:
+    own = "_target_" not in values
+    if own:
         _refuse_untrusted(loaded.config["data"], loaded.path)
-        values = {**loaded.config["data"], **values}
+        frozen = loaded.path.parent.parent / "split.csv"
+        values = {**loaded.config["data"], **({"split": str(frozen)} if frozen.is_file() else {}), **values}
+        values["labels"] = loaded.labels
     else:  # what the network was trained for is the model's business
         values |= {k: loaded.config["data"][k] for k in ("size", "fit")}
-    _check_node("data", values, LOADER_KEYS)
-    labels = read_labels(values["labels"])
-    if labels.names != loaded.labels.names:
-        raise UserError(
-            f"{loaded.path} knows the classes {', '.join(loaded.labels.names)}, but data.labels has "
-            f"{', '.join(labels.names)}; give data.labels that map to the model's classes"
-        )
+    if "batch_size" in data:
+        values["eval_batch_size"] = None
     values["cache"] = False
     loader = {k: v for k, v in values.items() if k in LOADER_KEYS}
-    seed = loaded.config["seed"]
-    return SegmentationData(_source(values), _no_augment, _stretch_both, seed=seed, **loader)
+    check_values("data", loader, SegmentationData)
+    source = _source(values)
+    if source.labels.names != loaded.labels.names:
+        raise UserError(
+            f"{loaded.path} knows the classes {', '.join(loaded.labels.names)}, but data.labels has "
+            f"{', '.join(source.labels.names)}; give data.labels that map to the model's classes"
+        )
+    if not own:  # nothing of other data was trained on: without an official split all of it is a test
+        source.samples = [s._replace(split=s.split or "test") for s in source.samples]
+    return SegmentationData(source, _no_augment, _stretch_both, seed=loaded.config["seed"], **loader)
 
 
 def _no_augment(image: Any, target: Any, **_: Any) -> tuple[Any, Any]:

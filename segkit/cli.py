@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from segkit.error import UserError
 from segkit.paths import CONF_DIR
-from segkit.types import UserError
 
 USER_ERROR = 2  # exit code: the user can mend it
 INTERRUPTED = 130  # exit code: Ctrl-C, as shells report it
@@ -41,6 +41,9 @@ def launch(verb: str, task: Callable[[Any], Any]) -> None:
             return task(cfg)
 
     with _one_line(verb):
+        if {"--help", "-h"} & set(sys.argv[1:]):
+            print(_help(verb))
+            return
         _refuse_overwriting(sys.argv[1:])
         import hydra
 
@@ -62,9 +65,16 @@ def _one_line(verb: str) -> Iterator[None]:
         sys.exit(USER_ERROR)
 
 
+def _help(verb: str) -> str:
+    """The text that Hydra would print too, after composing everything."""
+    import yaml  # type: ignore[import-untyped,unused-ignore]
+
+    return str(yaml.safe_load((CONF_DIR / "hydra" / "help" / f"{verb}.yaml").read_text())["template"])
+
+
 def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None:
     """Return one line for a mistake of the user's, ``None`` for a mistake of ours."""
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, InstantiationException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
     cause: BaseException | None = error
@@ -72,6 +82,8 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
         if isinstance(cause, UserError):
             return _last_line(str(cause))
         cause = cause.__cause__
+    if isinstance(error, InstantiationException):
+        return None  # an error of the object's own, which is ours
     if isinstance(error, HydraException):
         return _explain_hydra(error, verb, arguments)
     if isinstance(error, MissingMandatoryValue):
@@ -82,6 +94,12 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
         where = f"{error.filename}: {error.strerror}"
         return f"cannot write or read {where}; choose another folder with hydra.run.dir=FOLDER"
     return None
+
+
+def check_threshold(value: Any) -> None:
+    """Refuse a probability that is none, before anything heavy is loaded."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise UserError(f"threshold={value}: must lie between 0 and 1")
 
 
 def _last_line(message: str) -> str:
@@ -158,9 +176,11 @@ def _arranged(arguments: list[str]) -> list[str]:
     """``--multirun`` may stand anywhere; ``resume=RUN`` works in RUN and leaves its record alone."""
     arguments = sorted(arguments, key=lambda a: a not in ("--multirun", "-m"))
     run = _value(arguments, "resume")
-    if run in (None, "null", ""):
+    if run in (None, "null", "") or "hydra.output_subdir=null" in arguments:
         return arguments
-    return [*arguments, f"hydra.run.dir='{run}'", "hydra.output_subdir=null"]
+    # The other keys are those of RUN, which Hydra does not know: "++" lets them pass for now.
+    free = [a if a.startswith(("resume=", "hydra", "-", "+")) else f"++{a}" for a in arguments]
+    return [*free, f"hydra.run.dir='{run}'", "hydra.output_subdir=null"]
 
 
 def _refuse_overwriting(arguments: list[str]) -> None:
@@ -168,7 +188,10 @@ def _refuse_overwriting(arguments: list[str]) -> None:
     resume, folder = _value(arguments, "resume"), _value(arguments, "hydra.run.dir")
     if resume not in (None, "null", "") and not (Path(resume) / ".hydra" / "config.yaml").is_file():
         raise UserError(f"resume={resume}: no run folder there (it has no .hydra/config.yaml)")
-    going_on = resume or _value(arguments, "ckpt_path") == "last"
+    last = _value(arguments, "ckpt_path") == "last"
+    if last and not folder:
+        raise UserError("ckpt_path=last needs hydra.run.dir=RUN; or type resume=RUN alone")
+    going_on = resume or last or "LOCAL_RANK" in os.environ  # a further process of the same run
     if folder and not going_on and (Path(folder) / "checkpoints").is_dir():
         raise UserError(
             f"{folder} already holds a run; go on with it by adding ckpt_path=last, "

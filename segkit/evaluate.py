@@ -6,16 +6,17 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from segkit.cli import launch
-from segkit.types import SPLITS, UserError
+from segkit.cli import check_threshold, launch
+from segkit.error import UserError
 
 log = logging.getLogger(__name__)
 
 
 def evaluate(cfg: Any) -> float | None:
     """Measure as configured; return mIoU."""
-    if cfg.split not in (*SPLITS, "all"):
+    if cfg.split not in ("train", "val", "test", "all"):
         raise UserError(f"split={cfg.split}: choose train, val, test or all")
+    check_threshold(cfg.threshold)
     from hydra.core.hydra_config import HydraConfig
 
     from segkit import build
@@ -27,7 +28,10 @@ def evaluate(cfg: Any) -> float | None:
     settings = build.plain(cfg)
     loaded = build.load(settings["run"])
     data = build.evaluation_data(loaded, settings["data"])
-    split = "val" if settings["split"] == "test" and not data.part("test") else settings["split"]
+    split = settings["split"]
+    if split == "test" and not data.part("test"):
+        log.warning("the data has no test part: measuring val, which has chosen the checkpoint")
+        split = "val"
     batches = data.eval_dataloader(split)
     net = loaded.net.to(build.device(settings["device"]))
     counts = measure(net, loaded.labels, batches, settings["threshold"])
@@ -36,9 +40,9 @@ def evaluate(cfg: Any) -> float | None:
     about = {
         "checkpoint": str(loaded.path),
         "split": split,
-        "resolution": "native" if data.native else "network",
+        "resolution": data.resolution,
     }
-    names = [s.name for s in data.part(split)]
+    names = [data.part(split)[i].name for i in counts.index]
     write_evaluation(folder, counts, numbers, loaded.labels, names, about, loaded.config["name"])
     print(table(numbers, about))
     print(f"results: {folder}")

@@ -60,6 +60,7 @@ class SegmentationModule(lightning.LightningModule):
         self.numbers: dict[str, Any] = {}  # what `overlap` makes of it
         self._window_loss = self._epoch_loss = torch.zeros(())
         self._epoch_windows = 0
+        self._window: Tensor | None = None  # weights of the window at hand, over all processes
         self._random_state: Tensor | None = None
 
     def forward(self, image: Tensor) -> Tensor:
@@ -75,11 +76,10 @@ class SegmentationModule(lightning.LightningModule):
         batch. Lightning divides by the number of micro-batches and DDP by the number of
         processes; both are undone here.
         """
-        assert batch.window is not None
-        window = batch.window
-        if self.trainer.world_size > 1:
-            window = self.trainer.strategy.reduce(window, reduce_op="sum")
-        loss, _ = self.loss(self(batch.image), batch.target, window)
+        if self._window is None:
+            assert batch.window is not None
+            self._window = self._whole(batch.window)
+        loss, _ = self.loss(self(batch.image), batch.target, self._window)
         self._window_loss = self._window_loss + loss.detach()
         return loss * (self.trainer.accumulate_grad_batches * self.trainer.world_size)
 
@@ -95,7 +95,7 @@ class SegmentationModule(lightning.LightningModule):
         self.log("train/loss_step", loss, on_step=True, on_epoch=False, batch_size=1)
         self._epoch_loss = self._epoch_loss + loss
         self._epoch_windows += 1
-        self._window_loss = torch.zeros((), device=self.device)
+        self._window, self._window_loss = None, torch.zeros((), device=self.device)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """At the end of an epoch log the mean loss of its optimiser steps and the learning rate.
@@ -116,7 +116,7 @@ class SegmentationModule(lightning.LightningModule):
         """Sum of the processes' shares."""
         if self.trainer.world_size == 1:
             return share
-        return self.trainer.strategy.reduce(share, reduce_op="sum")
+        return self.trainer.strategy.reduce(share.clone(), reduce_op="sum")  # it changes its argument
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedules; schedules count optimiser steps."""
@@ -180,6 +180,8 @@ class SegmentationModule(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what makes a checkpoint explain itself and a resumed run go on."""
+        if self._trainer is not None:
+            _back_to_window_start(checkpoint, self.trainer.accumulate_grad_batches)
         checkpoint["segkit"] = {
             **self.passport,
             "random_state": torch.get_rng_state(),
@@ -193,3 +195,20 @@ class SegmentationModule(lightning.LightningModule):
         self._random_state = kept["random_state"]
         self._epoch_loss = kept["epoch_loss"].to(self.device)
         self._epoch_windows = kept["epoch_windows"]
+
+
+def _back_to_window_start(checkpoint: dict[str, Any], window_size: int) -> None:
+    """Make a run that was interrupted within a window repeat that window.
+
+    Gradients are no part of a checkpoint: what the first micro-batches of the window gave is
+    lost. The loader's own state begins at the same place (`segkit.data.window`).
+    """
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    current, total = progress["current"], progress["total"]
+    done = current["processed"]
+    if done % window_size == 0 or progress["is_last_batch"]:
+        return
+    start = done - done % window_size
+    for name in ("ready", "started", "processed", "completed"):
+        total[name] -= current[name] - start
+        current[name] = start

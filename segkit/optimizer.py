@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from segkit.types import UserError
+from segkit.error import UserError
 
 
 def parameter_groups(

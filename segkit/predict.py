@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from segkit.cli import launch
-from segkit.types import UserError
+from segkit.cli import check_threshold, launch
+from segkit.error import UserError
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +18,9 @@ SOME_FAILED = 1  # exit code: the rest was done
 
 def predict(cfg: Any) -> int:
     """Label every picture below ``input``; return how many could not be read."""
+    check_threshold(cfg.threshold)
+    if isinstance(cfg.save, str) or cfg.save is None:
+        raise UserError(f"save={cfg.save}: give a list, such as [overlay,color] or []")
     if wrong := [k for k in cfg.save if k not in KINDS]:
         raise UserError(f"save: there is no '{wrong[0]}'; choose from {', '.join(KINDS)}")
     from hydra.core.hydra_config import HydraConfig

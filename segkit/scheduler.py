@@ -12,7 +12,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, ReduceLROnPlateau
 
-from segkit.types import UserError
+from segkit.error import UserError
 
 Schedule = list[dict[str, Any]]
 

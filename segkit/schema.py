@@ -13,7 +13,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Union
 
-from segkit.types import UserError
+from segkit.error import UserError
 
 
 def parameters(target: Callable[..., Any]) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from segkit.cli import launch
-from segkit.types import UserError
+from segkit.error import UserError
 
 log = logging.getLogger(__name__)
 
@@ -17,58 +17,60 @@ def train(cfg: Any) -> float | None:
     """Train as configured; return the monitored number of the best checkpoint (for sweeps)."""
     from hydra.core.hydra_config import HydraConfig
 
+    from segkit.resume import config_of, start_from
+
     run = Path(HydraConfig.get().runtime.output_dir)
     if cfg.resume is not None:
-        cfg = _config_of(run, HydraConfig.get().overrides.task)
+        cfg = config_of(run, HydraConfig.get().overrides.task)
 
     import lightning
 
     from segkit import build
     from segkit.report.card import write_card
 
-    started = datetime.now().astimezone().isoformat(timespec="seconds")
     build.quiet()
     config = build.plain(cfg)
+    if config["ckpt_path"] == "last" and (run / "split.csv").is_file():
+        config["data"]["split"] = str(run / "split.csv")  # what the run was trained on stays so
     build.check(config)
+    _refuse_processes_in_a_sweep(config)
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
     data = build.data(config)
     build.threads(config, data.num_workers)
     data.check_training()
-    module = build.module(config, data)
-    trainer = build.trainer(config, build.callbacks(config, run), build.logger(config, run), run)
-    _say_what_comes(trainer, data)
     data.fill_cache("train", "val")
-    if trainer.is_global_zero:
+    module = build.module(config, data)
+    trainer = build.trainer(config, run)
+    _say_what_comes(trainer, data)
+    checkpoint = start_from(config, run, module)
+    if trainer.is_global_zero and not config["trainer"]["fast_dev_run"]:
+        write_card(run, config, data.samples)
         data.freeze_split(run / "split.csv")
-        write_card(run, config, data.samples, started)
-    _fit(trainer, module, data, _start_from(config, run))
+    _interruptible(trainer, lambda: trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True))
     best = _best(trainer)
     if config["test"] and not config["trainer"]["fast_dev_run"]:
-        _test(trainer, module, data, run, config["name"])
+        _interruptible(trainer, lambda: _test(trainer, module, data, run, config["name"]))
     log.info("results: %s", run)
     return best
 
 
-def _config_of(run: Path, overrides: list[str]) -> Any:
-    """The run folder's own configuration, with what else stands on the command line."""
+def _refuse_processes_in_a_sweep(config: dict[str, Any]) -> None:
+    """Lightning starts further processes with this command line: each would run the whole sweep."""
     from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf, read_write
+    from hydra.types import RunMode
 
-    cfg = OmegaConf.load(run / ".hydra" / "config.yaml")
-    # Names such as ${hydra:runtime.choices.data} mean the choices of that run, not of this command.
-    current: Any = HydraConfig.get()
-    with read_write(current):
-        current.runtime.choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
-    OmegaConf.set_struct(cfg, True)
-    others = [o for o in overrides if not o.startswith("resume=")]
-    cfg.merge_with_dotlist([*others, "ckpt_path=last"])
-    return cfg
+    several = config["trainer"]["devices"] not in (1, "1") or config["trainer"]["num_nodes"] > 1
+    if HydraConfig.get().mode == RunMode.MULTIRUN and several:
+        raise UserError(
+            "--multirun with several processes per job does not work: "
+            "set trainer.devices=1, or run the jobs singly"
+        )
 
 
 def _say_what_comes(trainer: Any, data: Any) -> None:
     """How many samples and steps; a window longer than an epoch is legal but rarely meant."""
     sizes = ", ".join(f"{len(data.part(p))} {p}" for p in ("train", "val", "test"))
-    batches = -(-len(data.part("train")) // (data.batch_size * trainer.world_size))
+    batches = data.train_batches(trainer)
     steps = -(-batches // trainer.accumulate_grad_batches)
     log.info("samples: %s; an epoch has %d micro-batches and %d optimiser steps", sizes, batches, steps)
     if batches < trainer.accumulate_grad_batches:
@@ -80,43 +82,18 @@ def _say_what_comes(trainer: Any, data: Any) -> None:
         )
 
 
-def _start_from(config: dict[str, Any], run: Path) -> str | None:
-    """The checkpoint to go on from, looked at before Lightning reads it."""
-    from segkit.build import checkpoint_path, read_checkpoint
-
-    wanted = config["ckpt_path"]
-    if wanted is None:
-        return None
-    if wanted == "last" and not (run / "checkpoints" / "last.ckpt").is_file():
-        log.warning("%s has no checkpoint yet: starting from the beginning", run)
-        return None
-    path = checkpoint_path(run if wanted == "last" else wanted, "last")
-    names = read_checkpoint(path)["segkit"]["labels"]["names"]
-    if (here := _label_names(config)) != names:
-        raise UserError(
-            f"{path} was trained on classes {', '.join(names)}, but data.labels has {', '.join(here)}"
-        )
-    return str(path)
-
-
-def _label_names(config: dict[str, Any]) -> list[str]:
-    from segkit.data.labels import read_labels
-
-    return list(read_labels(config["data"]["labels"]).names)
-
-
-def _fit(trainer: Any, module: Any, data: Any, checkpoint: str | None) -> None:
+def _interruptible(trainer: Any, work: Callable[[], Any]) -> None:
+    """Lightning turns Ctrl-C into exit code 1, after the callbacks have saved last.ckpt."""
     from lightning.pytorch.trainer.states import TrainerStatus
 
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        work()
     except SystemExit:
-        # Lightning turns Ctrl-C into exit code 1, after the callbacks have saved last.ckpt.
-        if trainer.state.status == TrainerStatus.INTERRUPTED:
-            run = trainer.default_root_dir
-            log.warning("stopped by the user; go on with: python -m segkit.train resume=%s", run)
-            raise KeyboardInterrupt from None
-        raise
+        if trainer.state.status != TrainerStatus.INTERRUPTED:
+            raise
+        run = trainer.default_root_dir
+        log.warning("stopped by the user; go on with: python -m segkit.train resume=%s", run)
+        raise KeyboardInterrupt from None
 
 
 def _best(trainer: Any) -> float | None:
@@ -144,9 +121,9 @@ def _test(trainer: Any, module: Any, data: Any, run: Path, name: str) -> None:
     about = {
         "checkpoint": "checkpoints/best.ckpt" if best.is_file() else "last weights",
         "split": split,
-        "resolution": "native" if data.native else "network",
+        "resolution": data.resolution,
     }
-    names = [s.name for s in data.part(split)]
+    names = [data.part(split)[i].name for i in module.measured.index]
     write_evaluation(run, module.measured, module.numbers, module.labels, names, about, name)
     print(table(module.numbers, about))
 

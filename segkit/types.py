@@ -13,23 +13,19 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from segkit.error import UserError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
     Array = NDArray[Any]
 
+__all__ = ["SPLITS", "Batch", "LabelSpace", "Sample", "Source", "Split", "Task", "UserError"]
+
 Task = Literal["multiclass", "binary", "multilabel"]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-
-
-class UserError(ValueError):
-    """Something the user gave cannot be used.
-
-    The message is one line that says what is wrong, where, and what to do. A command
-    prints it without a traceback and ends with exit code 2.
-    """
 
 
 class Sample(NamedTuple):

@@ -123,7 +123,7 @@ def test_a_multirun_gives_every_job_a_folder_of_its_own(command, tiny, tmp_path)
     done = command("train", *tiny, *options, "hydra.sweep.dir=sweep", cwd=tmp_path)
     assert done.code == 0, done.err
     jobs = sorted(p for p in (tmp_path / "sweep").iterdir() if p.is_dir())
-    assert [j.name for j in jobs] == ["0", "1"]
+    assert [j.name for j in jobs] == ["0_streets_unet", "1_streets_unet"]
     seeds = [yaml.safe_load((j / ".hydra" / "config.yaml").read_text())["seed"] for j in jobs]
     assert seeds == [1, 2]
     assert all((j / "checkpoints" / "best.ckpt").is_file() for j in jobs)

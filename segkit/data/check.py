@@ -30,7 +30,7 @@ def check(source: Source, limit: int | None = 200) -> None:
     """
     files = [s for s in source.samples if s.image != Path()]  # generated samples have no files
     _report(_each(_header_fault, files))
-    chosen = _spread([s for s in source.samples if s.mask is not None or s.image == Path()], limit)
+    chosen = _spread([s for s in source.samples if s.mask is not None], limit)
     _report(_each(lambda sample: _target_fault(source, sample), chosen))
     if 255 in source.labels.ignore and isinstance(source, FileSource):
         _check_binary(source, chosen)

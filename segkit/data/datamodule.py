@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from segkit.data.check import check, count_pixels
+from segkit.data.check import check, class_counts, count_pixels
 from segkit.data.dataset import Collate, EvalDataset, Fit, Reader, TrainDataset, Transform
 from segkit.data.sampler import EpochSampler
 from segkit.data.split import assign, read_split, write_split
@@ -88,6 +88,11 @@ class SegmentationData(lightning.LightningDataModule):
         """Size of pictures in evaluation; ``None``: each its own."""
         return self.size if self.fit == "stretch" else None
 
+    @property
+    def resolution(self) -> str:
+        """Where predictions meet masks, in a word for protocols."""
+        return "native" if self.native or self.eval_size is None else "network"
+
     def part(self, split: str) -> list[Sample]:
         """Samples of ``train``, ``val``, ``test`` or ``all``."""
         return self.readers[split].samples
@@ -108,7 +113,11 @@ class SegmentationData(lightning.LightningDataModule):
 
     def pixel_counts(self) -> np.ndarray[Any, Any]:
         """Pixels of each class in each training mask: int64 ``[n, K]``."""
-        return count_pixels(self.source, self.part("train"))
+        reader = self.readers["train"]
+        if not reader.cache:
+            return count_pixels(self.source, reader.samples)
+        rows = [class_counts(reader[i][1], self.source.labels) for i in range(len(reader.samples))]
+        return np.stack(rows)
 
     def freeze_split(self, path: Path) -> None:
         """Write which sample is in which part."""
@@ -130,9 +139,23 @@ class SegmentationData(lightning.LightningDataModule):
             self.trainer.world_size,
         )
         dataset = TrainDataset(self.readers["train"], self.augment, self.size, self.fit, self.seed)
-        trainer, window = self.trainer, self.trainer.accumulate_grad_batches
-        loader = self._loader(dataset, batch_sampler=sampler)
-        return WindowLoader(loader, sampler, window, self.weigh, lambda: trainer.current_epoch)
+        trainer: Any = self.trainer
+        progress = trainer.fit_loop.epoch_loop.batch_progress
+        return WindowLoader(
+            self._loader(dataset, batch_sampler=sampler),
+            sampler,
+            trainer.accumulate_grad_batches,
+            self.weigh,
+            # Overfitting means the same few batches in every epoch.
+            epoch=lambda: 0 if trainer.overfit_batches else trainer.current_epoch,
+            limit=_limited(len(sampler), trainer.limit_train_batches),
+            processed=lambda: progress.current.processed,
+        )
+
+    def train_batches(self, trainer: Any) -> int:
+        """Micro-batches that an epoch will have."""
+        batches = -(-len(self.part("train")) // (self.batch_size * trainer.world_size))
+        return _limited(batches, trainer.limit_train_batches)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """The validation part, once each."""
@@ -162,6 +185,13 @@ class SegmentationData(lightning.LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),  # leaves the global generator alone
             **options,
         )
+
+
+def _limited(batches: int, limit: float | None) -> int:
+    """How many batches a limit leaves: a number of them, or a share, as Lightning counts."""
+    if limit is None:
+        return batches
+    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
 
 def _workers(cache: bool) -> int:

@@ -37,9 +37,10 @@ class Streets:
         seed: Another seed gives other scenes.
         height: Height of a picture, pixels, at least 32.
         width: Width of a picture, pixels, at least 32.
+        root: Not used: there are no files.
 
     Raises:
-        UserError: A number is out of range.
+        UserError: A ``root`` is given, or a number is out of range.
     """
 
     def __init__(
@@ -51,7 +52,10 @@ class Streets:
         seed: int = 0,
         height: int = 256,
         width: int = 512,
+        root: str | None = None,
     ) -> None:
+        if root is not None:
+            raise UserError(f"data.root={root}: street scenes have no files; did you mean data=folder")
         sizes = {"train": train_samples, "val": val_samples, "test": test_samples}
         checks = {"seed": (seed, 0), "height": (height, 32), "width": (width, 32)}
         checks |= {f"{split}_samples": (size, 0) for split, size in sizes.items()}

@@ -22,7 +22,8 @@ class WindowLoader:
     makes accumulation exact: see ``docs/architecture.md``.
 
     The position within an epoch is part of a checkpoint (`state_dict`): a resumed run goes
-    on with the next window without reading what has been seen.
+    on with the next window without reading what has been seen. A window that was interrupted
+    is begun again, for its gradients are no part of a checkpoint.
 
     Args:
         loader: Reads the batches that ``sampler`` draws.
@@ -30,6 +31,10 @@ class WindowLoader:
         window_size: k, micro-batches per optimiser step.
         weigh: Target -> ``[T]`` float64, weight of each loss term; called on the CPU.
         epoch: Tells the current epoch when an iteration starts.
+        limit: How many micro-batches of an epoch will be asked for, so that the last window
+            ends there; ``None``: all.
+        processed: Tells how many micro-batches of this epoch were trained on: one that was
+            handed out when the run was interrupted is not done.
     """
 
     def __init__(
@@ -39,9 +44,12 @@ class WindowLoader:
         window_size: int,
         weigh: Callable[[torch.Tensor], torch.Tensor],
         epoch: Callable[[], int],
+        limit: int | None = None,
+        processed: Callable[[], int] | None = None,
     ) -> None:
         self.loader, self.sampler = loader, sampler
         self.window_size, self.weigh, self.epoch = window_size, weigh, epoch
+        self.limit, self.processed = limit, processed
         self._handed_out = 0
         self._resume_at: dict[str, int] | None = None
 
@@ -54,26 +62,27 @@ class WindowLoader:
         # the iterator before it has restored the epoch, and may never exhaust it.
         self.sampler.epoch = self.epoch()
         self.sampler.start = self._handed_out = self._position()
-        batches = iter(self.loader)
-        # A run that stopped within a window goes on with the rest of that window.
-        size = self.window_size - self.sampler.start % self.window_size
-        while window := list(islice(batches, size)):
-            size = self.window_size
+        end = len(self) if self.limit is None else min(self.limit, len(self))
+        batches = islice(self.loader, end - self.sampler.start)
+        while window := list(islice(batches, self.window_size)):
             weights = torch.stack([self.weigh(b.target) for b in window]).sum(0)
             for batch in window:
                 self._handed_out += 1
                 yield batch._replace(window=weights)
 
     def _position(self) -> int:
-        """Where to begin: after a resume within this epoch, behind what was handed out."""
+        """Where to begin: after a resume within this epoch, behind what was done."""
         resume, self._resume_at = self._resume_at, None
         if resume is None or resume["epoch"] != self.sampler.epoch or resume["batch"] >= len(self):
             return 0
         return resume["batch"]
 
     def state_dict(self) -> dict[str, int]:
-        """Where this epoch stands: its number and the micro-batches handed out."""
-        return {"epoch": self.sampler.epoch, "batch": self._handed_out}
+        """Where this epoch stands: its number and the micro-batches done, in whole windows."""
+        done = self._handed_out if self.processed is None else min(self.processed(), self._handed_out)
+        if done < len(self):
+            done -= done % self.window_size
+        return {"epoch": self.sampler.epoch, "batch": done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Begin the next iteration where ``state`` says, if it is of the same epoch."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +33,27 @@ PACKAGES = (
 )
 
 
-def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample], started: str) -> None:
+def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) -> None:
     """Write ``run.json``: command, versions, git state, data, seed, hardware.
+
+    A run that goes on keeps its card and adds a line to ``resumed``.
 
     Args:
         run: The run folder.
         config: The composed configuration.
         samples: All samples with their split.
-        started: When the run began, ISO 8601 with the zone.
     """
-    card = {
+    now = {
         "command": shlex.join(["python", "-m", "segkit.train", *sys.argv[1:]]),
-        "started": started,
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+    path = run / "run.json"
+    if path.is_file():
+        card = json.loads(path.read_text())
+        write_json(path, {**card, "resumed": [*card.get("resumed", []), now]})
+        return
+    card = {
+        **now,
         "seed": config["seed"],
         "deterministic": "same bits on a CPU; on GPUs only with trainer.deterministic=true",
         "data": {
@@ -53,7 +64,7 @@ def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample], 
         "git": _git(),
         "hardware": _hardware(),
     }
-    write_json(run / "run.json", card)
+    write_json(path, card)
 
 
 def fingerprint(samples: Sequence[Sample]) -> str:

@@ -77,11 +77,8 @@ def test_binary_masks_whose_foreground_is_ignored_are_found(root):
     check(folder(root, "binary"))
 
 
-def test_generated_samples_are_checked_by_reading_them():
-    targets = [np.zeros((2, 2), np.uint8), None]
-    with pytest.raises(UserError, match="cannot draw"):
-        check(Generated(LABELS, targets))
-    check(Generated(LABELS, targets[:1]))
+def test_generated_samples_are_not_made_only_to_be_checked():
+    check(Generated(LABELS, [None]))  # reading this one would raise
 
 
 def test_pixels_of_each_class_are_counted_in_the_order_of_the_samples(root):

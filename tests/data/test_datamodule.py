@@ -1,5 +1,6 @@
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,9 @@ class _Trainer:
     def __init__(self, epoch=0, rank=0, world=1, window=1):
         self.current_epoch, self.global_rank, self.world_size = epoch, rank, world
         self.accumulate_grad_batches = window
+        self.overfit_batches, self.limit_train_batches = 0.0, None
+        progress = SimpleNamespace(current=SimpleNamespace(processed=0))
+        self.fit_loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
 
 
 def _both(image, target, size):
@@ -48,7 +52,7 @@ def _samples(batches):
     ]
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create . worker processes")
 def test_the_batches_are_the_same_for_any_number_of_workers():
     runs = {}
     for workers in (0, 1, 2, 4):

@@ -21,10 +21,10 @@ def _collate(rows):
     return Batch(empty, torch.stack(target), torch.tensor(index), ("",) * len(rows), (), ())
 
 
-def _loader(samples=7, batch=2, window=2, epoch=lambda: 0):
+def _loader(samples=7, batch=2, window=2, epoch=lambda: 0, **options):
     sampler = EpochSampler(samples, batch, seed=0)
     loader = DataLoader(Numbers(), batch_sampler=sampler, collate_fn=_collate)
-    return WindowLoader(loader, sampler, window, lambda t: (t != 255).sum()[None].double(), epoch)
+    return WindowLoader(loader, sampler, window, lambda t: (t != 255).sum()[None].double(), epoch, **options)
 
 
 def test_every_batch_knows_the_weight_of_its_whole_window():
@@ -65,3 +65,17 @@ def test_a_state_of_a_finished_epoch_does_not_shorten_the_next():
     loader = _loader(epoch=lambda: 1)
     loader.load_state_dict({"epoch": 0, "batch": 2})
     assert len(list(loader)) == len(loader)
+
+
+def test_a_limit_ends_the_last_window_so_that_its_weight_is_that_of_what_is_trained_on():
+    batches = list(_loader(samples=12, batch=2, window=4, limit=5))
+    valid = [float((b.target != 255).sum()) for b in batches]
+    assert [float(b.window) for b in batches] == [sum(valid[:4])] * 4 + [valid[4]]
+
+
+def test_a_window_that_was_interrupted_is_begun_again():
+    loader = _loader(samples=12, batch=2, window=2, processed=lambda: 3)
+    iterator = iter(loader)
+    for _ in range(4):  # three are trained on, the fourth is handed out and interrupted
+        next(iterator)
+    assert loader.state_dict() == {"epoch": 0, "batch": 2}

@@ -1,0 +1,75 @@
+"""Going on with a run: its configuration, its split, its last checkpoint."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from segkit.error import UserError
+
+log = logging.getLogger(__name__)
+
+
+def config_of(run: Path, overrides: Sequence[str]) -> Any:
+    """The configuration of the run in ``run``, changed by what else stands on the command line.
+
+    Args:
+        run: A run folder.
+        overrides: ``KEY=VALUE`` or ``++KEY=VALUE``; ``resume=`` is left out.
+
+    Raises:
+        UserError: A key that the run does not have, or another choice of a group.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig, OmegaConf, read_write
+
+    cfg: Any = OmegaConf.load(run / ".hydra" / "config.yaml")
+    # Names such as ${hydra:runtime.choices.data} mean the choices of that run, not of this command.
+    current: Any = HydraConfig.get()
+    with read_write(current):
+        current.runtime.choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
+    others = [o.lstrip("+") for o in overrides if not o.startswith("resume=")]
+    for key in (o.partition("=")[0] for o in others):
+        if OmegaConf.select(cfg, key, default=...) is ...:
+            parent = OmegaConf.select(cfg, key.rpartition(".")[0] or "", default=None) or cfg
+            near = difflib.get_close_matches(key.rpartition(".")[2], list(parent), n=1)
+            raise UserError(f"the run has no key '{key}'" + (f"; did you mean '{near[0]}'" if near else ""))
+        if isinstance(OmegaConf.select(cfg, key), DictConfig):
+            raise UserError(f"{key}=: a resumed run keeps its {key}; start a new run for another")
+    cfg.merge_with_dotlist([*others, "ckpt_path=last"])
+    return cfg
+
+
+def start_from(config: dict[str, Any], run: Path, module: Any) -> str | None:
+    """The checkpoint to begin with, looked at before Lightning reads it.
+
+    Args:
+        config: The composed configuration; ``ckpt_path`` is a file, a run folder or ``last``.
+        run: This run's folder.
+        module: The LightningModule that will take the weights.
+
+    Raises:
+        UserError: No checkpoint, or one of other classes or another network.
+    """
+    from segkit.build import checkpoint_path, read_checkpoint
+
+    wanted = config["ckpt_path"]
+    if wanted is None:
+        return None
+    if wanted == "last" and not (run / "checkpoints" / "last.ckpt").is_file():
+        log.warning("%s has no checkpoint yet: starting from the beginning", run)
+        return None
+    path = checkpoint_path(run if wanted == "last" else wanted, "last")
+    content = read_checkpoint(path)
+    names, here = content["segkit"]["labels"]["names"], list(module.labels.names)
+    if here != names:
+        raise UserError(
+            f"{path} was trained on classes {', '.join(names)}, but data.labels has {', '.join(here)}"
+        )
+    shapes = {k: tuple(v.shape) for k, v in content["state_dict"].items()}
+    if shapes != {k: tuple(v.shape) for k, v in module.state_dict().items()}:
+        raise UserError(f"{path} holds another network; give the model.* values that it was trained with")
+    return str(path)
