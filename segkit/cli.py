@@ -188,6 +188,9 @@ def _refuse_overwriting(arguments: list[str]) -> None:
     resume, folder = _value(arguments, "resume"), _value(arguments, "hydra.run.dir")
     if resume not in (None, "null", "") and not (Path(resume) / ".hydra" / "config.yaml").is_file():
         raise UserError(f"resume={resume}: no run folder there (it has no .hydra/config.yaml)")
+    groups = [k for k in (a.lstrip("+").partition("=")[0] for a in arguments) if (CONF_DIR / k).is_dir()]
+    if resume and groups:
+        raise UserError(f"{groups[0]}=: a resumed run keeps its {groups[0]}; start a new run for another")
     last = _value(arguments, "ckpt_path") == "last"
     if last and not folder:
         raise UserError("ckpt_path=last needs hydra.run.dir=RUN; or type resume=RUN alone")

@@ -21,10 +21,10 @@ def config_of(run: Path, overrides: Sequence[str]) -> Any:
         overrides: ``KEY=VALUE`` or ``++KEY=VALUE``; ``resume=`` is left out.
 
     Raises:
-        UserError: A key that the run does not have, or another choice of a group.
+        UserError: A key that the run does not have.
     """
     from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig, OmegaConf, read_write
+    from omegaconf import OmegaConf, read_write
 
     cfg: Any = OmegaConf.load(run / ".hydra" / "config.yaml")
     # Names such as ${hydra:runtime.choices.data} mean the choices of that run, not of this command.
@@ -37,8 +37,6 @@ def config_of(run: Path, overrides: Sequence[str]) -> Any:
             parent = OmegaConf.select(cfg, key.rpartition(".")[0] or "", default=None) or cfg
             near = difflib.get_close_matches(key.rpartition(".")[2], list(parent), n=1)
             raise UserError(f"the run has no key '{key}'" + (f"; did you mean '{near[0]}'" if near else ""))
-        if isinstance(OmegaConf.select(cfg, key), DictConfig):
-            raise UserError(f"{key}=: a resumed run keeps its {key}; start a new run for another")
     cfg.merge_with_dotlist([*others, "ckpt_path=last"])
     return cfg
 

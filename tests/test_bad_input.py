@@ -28,9 +28,13 @@ def folder(tmp_path) -> Path:
 
 
 def _refused(command, folder, *options, data=DATA):
+    """The one line that a mistake gives; ``hydra.run.dir=null`` stands for none on the command line."""
     before = sorted(p for p in folder.rglob("*") if p.is_file())
     net = [] if "model=smp" in options else UNET
-    done = command("train", *data, *TINY, *net, *options, cwd=folder)
+    arguments = [*data, *TINY, *net, *options]
+    if "hydra.run.dir=null" in arguments:
+        arguments = [a for a in arguments if not a.startswith("hydra.run.dir=")]
+    done = command("train", *arguments, cwd=folder)
     assert done.code == 2, done.out + done.err
     lines = [line for line in done.err.splitlines() if "error: " in line]
     assert len(lines) == 1
@@ -131,6 +135,15 @@ def test_a_mask_of_colours(command, folder):
         (["trainer.devices=0"], "devices"),
         (["trainer.precision=33"], "precision"),
         (["trainer=gpu"], "gpu"),
+        (["seed=-1"], "seed=-1: give a whole number, at least 0"),
+        (["threads=0"], "threads=0: give a whole number, at least 1"),
+        (["monitor_mode=best"], "monitor_mode=best: choose min or max"),
+        (["callback.lr_monitor.logging_interval=foo"], "logging_interval"),
+        (["ckpt_path=last", "hydra.run.dir=null"], "ckpt_path=last needs hydra.run.dir=RUN"),
+        (
+            ["--multirun", "seed=1,2", "trainer=ddp", "hydra.sweep.dir=sweep"],
+            "--multirun with several processes",
+        ),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
@@ -149,6 +162,32 @@ def test_an_output_folder_that_cannot_be_written(command, folder):
 def test_a_checkpoint_of_other_classes(command, folder, finished):
     line = _refused(command, folder, f"ckpt_path={finished}")
     assert "was trained on classes void, flat" in line
+
+
+def test_a_checkpoint_of_another_network(command, folder, tmp_path_factory):
+    assert command("train", *DATA, *TINY, *UNET, "test=false", cwd=folder).code == 0
+    (folder / "run").rename(folder / "first")
+    line = _refused(command, folder, "ckpt_path=first", "model.base_width=8")
+    assert "holds another network" in line
+
+
+def test_data_that_changed_since_the_split_was_frozen(command, folder):
+    assert command("train", *DATA, *TINY, *UNET, "test=false", cwd=folder).code == 0
+    for name in ("images", "masks"):
+        (folder / "data" / name / "9.png").rename(folder / f"{name}9.png")
+    for verb, options in (("evaluate", ["run=run"]), ("train", ["resume=run", "trainer.max_epochs=2"])):
+        done = command(verb, *options, cwd=folder)
+        assert (done.code, "lists samples that the data does not have: 1 (first: 9)" in done.err) == (2, True)
+
+
+def test_a_resumed_run_takes_its_own_keys_and_no_others(command, folder):
+    assert command("train", *DATA, *TINY, *UNET, "test=false", cwd=folder).code == 0
+    (folder / "data").rename(folder / "moved")
+    done = command("train", "resume=run", "trainer.max_epochs=2", "data.root=moved", cwd=folder)
+    assert done.code == 0, done.err
+    for option, message in (("data.rot=x", "did you mean 'root'"), ("data=csv", "keeps its data")):
+        done = command("train", "resume=run", option, cwd=folder)
+        assert (done.code, message in done.err) == (2, True), done.err
 
 
 def test_a_picture_that_breaks_in_a_worker_is_still_one_line(command, folder):

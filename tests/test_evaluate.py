@@ -90,6 +90,8 @@ def test_network_resolution_is_another_protocol_and_says_so(finished, evaluated,
         (["run=FINISHED", "split=tset"], "split=tset: choose train, val, test or all"),
         (["run=FINISHED", "device=gpu9"], "device=gpu9"),
         (["run=FINISHED", "data=streets", "data.labels=camvid11"], "knows the classes void, flat"),
+        (["run=FINISHED", "threshold=2"], "threshold=2: must lie between 0 and 1"),
+        (["run=FINISHED", "data.batch_size=abc"], "data.batch_size=abc: expected a whole number"),
         ([], "run= must be given"),
     ],
 )

@@ -67,6 +67,7 @@ def test_one_file_and_a_glob_will_do(finished, command, pictures, tmp_path):
         (["input=nowhere"], "nowhere"),
         (["input=shots", "save=[overlays]"], "save: there is no 'overlays'"),
         (["input=shots", "threshold=2"], "threshold"),
+        (["input=shots", "save=color"], "save=color: give a list"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(options, message, finished, command, pictures, tmp_path):

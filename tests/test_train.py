@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import cv2
@@ -207,6 +208,25 @@ def test_a_loss_that_is_nan_stops_the_run_and_keeps_the_last_good_checkpoint(com
     assert "train/0000" in done.err
     assert "optimizer.lr" in done.err
     assert "Traceback" not in done.err
+
+
+def test_mixed_precision_and_clipping_go_together(command, tiny, tmp_path):
+    options = ["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1", "trainer.max_epochs=1"]
+    done = command("train", *tiny, *options, "test=false", "logger=none", cwd=tmp_path)
+    assert done.code == 0, done.err
+
+
+def test_a_resumed_run_keeps_its_split_and_its_card(finished, command, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    split, card = (run / "split.csv").read_bytes(), json.loads((run / "run.json").read_text())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The dirpath has changed")  # of the copy
+        assert command("train", f"resume={run}", "trainer.max_epochs=3", cwd=tmp_path).code == 0
+    again = json.loads((run / "run.json").read_text())
+    assert (run / "split.csv").read_bytes() == split
+    assert {k: again[k] for k in card} == card
+    assert "trainer.max_epochs=3" in again["resumed"][0]["command"]
 
 
 def test_fewer_batches_than_a_window_is_a_warning(command, tiny, tmp_path):
