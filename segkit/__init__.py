@@ -27,6 +27,6 @@ def load(path: str | Path, device: str = "cpu", threshold: float = 0.5) -> Predi
     Raises:
         UserError: The file is no checkpoint of segkit's.
     """
-    from segkit.build import predictor  # torch and Lightning take seconds to import
+    from segkit.checkpoint import predictor  # torch and Lightning take seconds to import
 
     return predictor(path, device, threshold)

@@ -1,7 +1,6 @@
-"""Configuration -> objects, and checkpoint -> model.
+"""Configuration -> objects.
 
-Beside the verbs this is the only file that knows Hydra. Every function takes the composed
-configuration as plain containers.
+Every function takes the composed configuration as plain containers.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning
 import numpy as np
@@ -28,7 +27,6 @@ from segkit import __version__
 from segkit.augment.fit import stretch, stretch_target
 from segkit.data.datamodule import SegmentationData
 from segkit.data.labels import read_labels
-from segkit.infer.predictor import Predictor
 from segkit.loss.weights import class_weights
 from segkit.model.wrapper import Segmenter
 from segkit.module import SegmentationModule
@@ -38,8 +36,6 @@ from segkit.types import LabelSpace, UserError
 log = logging.getLogger(__name__)
 
 Config = dict[str, Any]
-# A checkpoint may come from a stranger: only these packages may be named in its `_target_`s.
-TRUSTED = ("segkit.model", "segkit.data", "segkit.augment", "segkit.loss", "torchvision.models")
 LOADER_KEYS = tuple(
     k for k in parameters(SegmentationData) if k not in ("self", "source", "augment", "resize", "seed")
 )
@@ -58,13 +54,13 @@ def check(config: Config) -> None:
     """
     _check_own_keys(config)
     for group in ("model", "loss", "optimizer", "scheduler", "trainer", "augment"):
-        _check_node(group, config[group])
-    _check_node("data", config["data"], LOADER_KEYS)
+        check_node(group, config[group])
+    check_node("data", config["data"], LOADER_KEYS)
     loader = {k: v for k, v in config["data"].items() if k in LOADER_KEYS}
     check_values("data", loader, SegmentationData)
     for name, node in config["callback"].items():
         if node is not None:
-            _check_node(f"callback.{name}", node)
+            check_node(f"callback.{name}", node)
 
 
 def _check_own_keys(config: Config) -> None:
@@ -87,26 +83,29 @@ def _check_monitor(monitor: str, labels: LabelSpace) -> None:
         raise UserError(f"monitor={monitor}: there is no such number; choose from {', '.join(known)}")
 
 
-def _check_node(prefix: str, node: Config, also: tuple[str, ...] = ()) -> None:
+def check_node(prefix: str, node: Config, also: tuple[str, ...] = ()) -> None:
+    """Compare the values of a node with the signature of its ``_target_`` (see `check_values`)."""
     check_values(prefix, node, get_object(node["_target_"]), also)
 
 
 def data(config: Config) -> SegmentationData:
     """Source, split, augmentation and loaders."""
     values = config["data"]
-    source = _source(values)
+    source = make_source(values)
     loader = {k: v for k, v in values.items() if k in LOADER_KEYS}
     augment = _instantiate(config["augment"])
-    return SegmentationData(source, augment, _stretch_both, seed=config["seed"], **loader)
+    return SegmentationData(source, augment, stretch_both, seed=config["seed"], **loader)
 
 
-def _source(values: Config) -> Any:
+def make_source(values: Config) -> Any:
+    """The `Source` of a ``data`` node."""
     node = {k: v for k, v in values.items() if k not in LOADER_KEYS}
     labels = read_labels(node.pop("labels"))  # an object, which Hydra would not leave alone
     return _instantiate({**node, "_partial_": True})(labels=labels)
 
 
-def _stretch_both(image: Any, target: Any, size: tuple[int, int]) -> tuple[Any, Any]:
+def stretch_both(image: Any, target: Any, size: tuple[int, int]) -> tuple[Any, Any]:
+    """Image and target at another size, for evaluation."""
     return stretch(image, size), stretch_target(target, size)
 
 
@@ -196,155 +195,12 @@ def trainer(config: Config, run: Path) -> lightning.Trainer:
         if isinstance(error.__cause__ or error, UserError):
             raise
         raise UserError(
-            f"{_first_line(error.__cause__ or error)}; choose other trainer.* or callback.* values"
+            f"{first_line(error.__cause__ or error)}; choose other trainer.* or callback.* values"
         ) from None
 
 
 def _instantiate(node: Mapping[str, Any]) -> Any:
     return instantiate(dict(node), _convert_="all")
-
-
-# ---- checkpoints ------------------------------------------------------------------------
-
-
-class Loaded(NamedTuple):
-    """What a checkpoint holds."""
-
-    path: Path
-    config: Config
-    labels: LabelSpace
-    net: Segmenter
-
-
-def checkpoint_path(path: str | Path, name: str = "best") -> Path:
-    """Find the checkpoint that a run folder or a file name means.
-
-    Raises:
-        UserError: There is none.
-    """
-    path = Path(path)
-    if path.is_file():
-        return path
-    candidates = [path / "checkpoints" / f"{n}.ckpt" for n in dict.fromkeys((name, "last"))]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    missing = "a folder without checkpoints/best.ckpt or last.ckpt"
-    what = missing if path.exists() else "no such file or folder"
-    raise UserError(f"{path}: {what}; give a run folder or a .ckpt file")
-
-
-def read_checkpoint(path: Path) -> Config:
-    """Read a checkpoint as data: nothing in the file is executed.
-
-    Raises:
-        UserError: No checkpoint, a truncated one, or one that segkit did not write.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds, none of which tells the user what to do
-        raise UserError(f"{path}: not a checkpoint, or a truncated one ({_first_line(error)})") from None
-    if not isinstance(content, dict) or "segkit" not in content or "state_dict" not in content:
-        raise UserError(f"{path}: a file of torch's, but not a checkpoint of segkit's")
-    return content
-
-
-def load(path: str | Path) -> Loaded:
-    """Rebuild a trained network from a run folder or a checkpoint alone."""
-    file = checkpoint_path(path)
-    content = read_checkpoint(file)
-    kept = content["segkit"]
-    try:
-        labels = LabelSpace.from_dict(kept["labels"])
-        model = dict(kept["config"]["model"])
-        _refuse_untrusted(model, file)
-        if "encoder_weights" in model:
-            model["encoder_weights"] = None  # the checkpoint has them
-        net = network(model, labels)
-        weights = {
-            k.removeprefix("net."): v for k, v in content["state_dict"].items() if k.startswith("net.")
-        }
-        net.load_state_dict(weights)
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"{file}: a damaged checkpoint ({_first_line(error)})") from None
-    return Loaded(file, kept["config"], labels, net.eval())
-
-
-def predictor(path: str | Path, device: str = "cpu", threshold: float = 0.5) -> Predictor:
-    """The Python door: ``segkit.load(path).predict(image)``."""
-    loaded = load(path)
-    values = loaded.config["data"]
-    size = tuple(values["size"]) if values["fit"] == "stretch" else None
-    return Predictor(loaded.net.to(device), loaded.labels, size, threshold)
-
-
-def evaluation_data(loaded: Loaded, data: Config) -> SegmentationData:
-    """The data that a run was made with, or other data of the same classes.
-
-    Args:
-        loaded: The trained model.
-        data: The ``data`` node of ``evaluate``: with a ``_target_`` it is other data, else
-            its keys that are not null replace the run's.
-
-    Raises:
-        UserError: The classes are not those that the model knows.
-    """
-    values = {k: v for k, v in data.items() if v is not None}
-    own = "_target_" not in values
-    if own:
-        _refuse_untrusted(loaded.config["data"], loaded.path)
-        frozen = loaded.path.parent.parent / "split.csv"
-        values = {**loaded.config["data"], **({"split": str(frozen)} if frozen.is_file() else {}), **values}
-        values["labels"] = loaded.labels
-    else:  # what the network was trained for is the model's business
-        values |= {k: loaded.config["data"][k] for k in ("size", "fit")}
-    if "batch_size" in data:
-        values["eval_batch_size"] = None
-    values["cache"] = False
-    loader = {k: v for k, v in values.items() if k in LOADER_KEYS}
-    check_values("data", loader, SegmentationData)
-    source = _source(values)
-    if source.labels.names != loaded.labels.names:
-        raise UserError(
-            f"{loaded.path} knows the classes {', '.join(loaded.labels.names)}, but data.labels has "
-            f"{', '.join(source.labels.names)}; give data.labels that map to the model's classes"
-        )
-    if not own:  # nothing of other data was trained on: without an official split all of it is a test
-        source.samples = [s._replace(split=s.split or "test") for s in source.samples]
-    return SegmentationData(source, _no_augment, _stretch_both, seed=loaded.config["seed"], **loader)
-
-
-def _no_augment(image: Any, target: Any, **_: Any) -> tuple[Any, Any]:
-    return image, target
-
-
-def device(name: str) -> torch.device:
-    """The device that a ``device`` key means; ``auto`` is a GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.zeros((), device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device={name}: {_first_line(error)}; choose cpu, or auto") from None
-
-
-def _refuse_untrusted(node: Any, file: Path) -> None:
-    """Raise `UserError` if any ``_target_`` below ``node`` is not of a trusted package."""
-    if isinstance(node, Mapping):
-        target = node.get("_target_")
-        if target is not None:
-            found = get_object(target) if str(target).startswith(TRUSTED) else None
-            if found is None or not str(getattr(found, "__module__", "")).startswith(TRUSTED):
-                raise UserError(f"{file}: names '{target}', which a checkpoint may not call")
-        for value in node.values():
-            _refuse_untrusted(value, file)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            _refuse_untrusted(value, file)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
 
 
 def quiet() -> None:
@@ -367,3 +223,8 @@ def threads(config: Config, num_workers: int) -> None:
     """Torch threads and loader processes together should not exceed the cores."""
     wanted = config["threads"]
     torch.set_num_threads(max(1, (os.cpu_count() or 1) - num_workers) if wanted is None else wanted)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, for a message of one line."""
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -19,21 +19,21 @@ def evaluate(cfg: Any) -> float | None:
     check_threshold(cfg.threshold)
     from hydra.core.hydra_config import HydraConfig
 
-    from segkit import build
+    from segkit import build, checkpoint
     from segkit.infer.measure import measure
     from segkit.metric.overlap import overlap
     from segkit.report.evaluation import write_evaluation
     from segkit.report.table import table
 
     settings = build.plain(cfg)
-    loaded = build.load(settings["run"])
-    data = build.evaluation_data(loaded, settings["data"])
+    loaded = checkpoint.load(settings["run"])
+    data = checkpoint.evaluation_data(loaded, settings["data"])
     split = settings["split"]
     if split == "test" and not data.part("test"):
         log.warning("the data has no test part: measuring val, which has chosen the checkpoint")
         split = "val"
     batches = data.eval_dataloader(split)
-    net = loaded.net.to(build.device(settings["device"]))
+    net = loaded.net.to(checkpoint.device(settings["device"]))
     counts = measure(net, loaded.labels, batches, settings["threshold"])
     numbers = overlap(counts, loaded.labels)
     folder = Path(HydraConfig.get().runtime.output_dir)

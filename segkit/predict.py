@@ -25,11 +25,11 @@ def predict(cfg: Any) -> int:
         raise UserError(f"save: there is no '{wrong[0]}'; choose from {', '.join(KINDS)}")
     from hydra.core.hydra_config import HydraConfig
 
-    from segkit import build
+    from segkit import checkpoint
     from segkit.infer.writer import predict_files
 
     folder = Path(cfg.output or Path(HydraConfig.get().runtime.output_dir) / "predictions")
-    predictor = build.predictor(cfg.run, str(build.device(cfg.device)), cfg.threshold)
+    predictor = checkpoint.predictor(cfg.run, str(checkpoint.device(cfg.device)), cfg.threshold)
     summary = predict_files(predictor, cfg.input, folder, **{k: k in cfg.save for k in KINDS})
     for name, reason in summary.failed:
         log.error("left out %s: %s", name, reason)

@@ -52,7 +52,7 @@ def start_from(config: dict[str, Any], run: Path, module: Any) -> str | None:
     Raises:
         UserError: No checkpoint, or one of other classes or another network.
     """
-    from segkit.build import checkpoint_path, read_checkpoint
+    from segkit.checkpoint import checkpoint_path, read_checkpoint
 
     wanted = config["ckpt_path"]
     if wanted is None:

@@ -1,0 +1,159 @@
+"""Checkpoint -> what was trained: the network, its labels, its data.
+
+A checkpoint is data: nothing in the file is executed, and it may name trusted classes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hydra.utils import get_object
+
+from segkit.build import LOADER_KEYS, Config, first_line, make_source, network, stretch_both
+from segkit.data.datamodule import SegmentationData
+from segkit.infer.predictor import Predictor
+from segkit.model.wrapper import Segmenter
+from segkit.schema import check_values
+from segkit.types import LabelSpace, UserError
+
+# A checkpoint may come from a stranger: only these packages may be named in its `_target_`s.
+TRUSTED = ("segkit.model", "segkit.data", "segkit.augment", "segkit.loss", "torchvision.models")
+
+
+class Loaded(NamedTuple):
+    """What a checkpoint holds."""
+
+    path: Path
+    config: Config
+    labels: LabelSpace
+    net: Segmenter
+
+
+def checkpoint_path(path: str | Path, name: str = "best") -> Path:
+    """Find the checkpoint that a run folder or a file name means.
+
+    Raises:
+        UserError: There is none.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    candidates = [path / "checkpoints" / f"{n}.ckpt" for n in dict.fromkeys((name, "last"))]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    missing = "a folder without checkpoints/best.ckpt or last.ckpt"
+    what = missing if path.exists() else "no such file or folder"
+    raise UserError(f"{path}: {what}; give a run folder or a .ckpt file")
+
+
+def read_checkpoint(path: Path) -> Config:
+    """Read a checkpoint as data: nothing in the file is executed.
+
+    Raises:
+        UserError: No checkpoint, a truncated one, or one that segkit did not write.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds, none of which tells the user what to do
+        raise UserError(f"{path}: not a checkpoint, or a truncated one ({first_line(error)})") from None
+    if not isinstance(content, dict) or "segkit" not in content or "state_dict" not in content:
+        raise UserError(f"{path}: a file of torch's, but not a checkpoint of segkit's")
+    return content
+
+
+def load(path: str | Path) -> Loaded:
+    """Rebuild a trained network from a run folder or a checkpoint alone."""
+    file = checkpoint_path(path)
+    content = read_checkpoint(file)
+    kept = content["segkit"]
+    try:
+        labels = LabelSpace.from_dict(kept["labels"])
+        model = dict(kept["config"]["model"])
+        _refuse_untrusted(model, file)
+        if "encoder_weights" in model:
+            model["encoder_weights"] = None  # the checkpoint has them
+        net = network(model, labels)
+        weights = {
+            k.removeprefix("net."): v for k, v in content["state_dict"].items() if k.startswith("net.")
+        }
+        net.load_state_dict(weights)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise UserError(f"{file}: a damaged checkpoint ({first_line(error)})") from None
+    return Loaded(file, kept["config"], labels, net.eval())
+
+
+def predictor(path: str | Path, device: str = "cpu", threshold: float = 0.5) -> Predictor:
+    """The Python door: ``segkit.load(path).predict(image)``."""
+    loaded = load(path)
+    values = loaded.config["data"]
+    size = tuple(values["size"]) if values["fit"] == "stretch" else None
+    return Predictor(loaded.net.to(device), loaded.labels, size, threshold)
+
+
+def evaluation_data(loaded: Loaded, data: Config) -> SegmentationData:
+    """The data that a run was made with, or other data of the same classes.
+
+    Args:
+        loaded: The trained model.
+        data: The ``data`` node of ``evaluate``: with a ``_target_`` it is other data, else
+            its keys that are not null replace the run's.
+
+    Raises:
+        UserError: The classes are not those that the model knows.
+    """
+    values = {k: v for k, v in data.items() if v is not None}
+    own = "_target_" not in values
+    if own:
+        _refuse_untrusted(loaded.config["data"], loaded.path)
+        frozen = loaded.path.parent.parent / "split.csv"
+        values = {**loaded.config["data"], **({"split": str(frozen)} if frozen.is_file() else {}), **values}
+        values["labels"] = loaded.labels
+    else:  # what the network was trained for is the model's business
+        values |= {k: loaded.config["data"][k] for k in ("size", "fit")}
+    if "batch_size" in data:
+        values["eval_batch_size"] = None
+    values["cache"] = False
+    loader = {k: v for k, v in values.items() if k in LOADER_KEYS}
+    check_values("data", loader, SegmentationData)
+    source = make_source(values)
+    if source.labels.names != loaded.labels.names:
+        raise UserError(
+            f"{loaded.path} knows the classes {', '.join(loaded.labels.names)}, but data.labels has "
+            f"{', '.join(source.labels.names)}; give data.labels that map to the model's classes"
+        )
+    if not own:  # nothing of other data was trained on: without an official split all of it is a test
+        source.samples = [s._replace(split=s.split or "test") for s in source.samples]
+    return SegmentationData(source, _no_augment, stretch_both, seed=loaded.config["seed"], **loader)
+
+
+def _no_augment(image: Any, target: Any, **_: Any) -> tuple[Any, Any]:
+    return image, target
+
+
+def device(name: str) -> torch.device:
+    """The device that a ``device`` key means; ``auto`` is a GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.zeros((), device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device={name}: {first_line(error)}; choose cpu, or auto") from None
+
+
+def _refuse_untrusted(node: Any, file: Path) -> None:
+    """Raise `UserError` if any ``_target_`` below ``node`` is not of a trusted package."""
+    if isinstance(node, Mapping):
+        target = node.get("_target_")
+        if target is not None:
+            found = get_object(target) if str(target).startswith(TRUSTED) else None
+            if found is None or not str(getattr(found, "__module__", "")).startswith(TRUSTED):
+                raise UserError(f"{file}: names '{target}', which a checkpoint may not call")
+        for value in node.values():
+            _refuse_untrusted(value, file)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            _refuse_untrusted(value, file)
