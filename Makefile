@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow lint format typecheck bench clean
+.PHONY: help setup train test lint format typecheck bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,10 +21,7 @@ train: $(STAMP) ## train on the built-in street scenes and say where the results
 	$(BIN)/python -m segkit.train experiment=quick
 
 test: $(STAMP) ## run the tests (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -m 'not slow and not gpu'
-
-test-slow: $(STAMP) ## run the longer proofs as well
-	$(BIN)/python -m pytest -m 'not gpu'
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m 'not gpu'
 
 lint: $(STAMP) ## check style and formatting
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+import segkit
 from segkit.build import check, plain
 from segkit.data.labels import read_labels
 from segkit.data.read import read_mask
@@ -74,10 +75,12 @@ def own(tmp_path_factory) -> Path:
 TINY = "data.size=[40,56] data.batch_size=4 model.depth=2 model.base_width=8 trainer.max_epochs=12 threads=1"
 
 
-def test_the_lines_for_own_images_train_evaluate_and_predict_a_binary_mask(own, command):
+@pytest.fixture(scope="module")
+def printed(own, command) -> dict[str, str]:
+    """What each verb printed when the README's lines for own images were typed."""
     block = next(b for b in _blocks("bash") if "data.labels=binary" in b)
-    lines = [shlex.split(line) for line in block.splitlines() if "segkit." in line]
-    for words in lines:
+    outputs = {}
+    for words in (shlex.split(line) for line in block.splitlines() if "segkit." in line):
         verb, options = words[2].removeprefix("segkit."), words[3:]
         if verb == "train":
             options += [*TINY.split(" "), f"hydra.run.dir={SHOWN}", "optimizer.lr=1e-2"]
@@ -85,19 +88,22 @@ def test_the_lines_for_own_images_train_evaluate_and_predict_a_binary_mask(own, 
             options.append("output=labelled")
         done = command(verb, *options, cwd=own)
         assert done.code == 0, done.err
-        if verb == "evaluate":
-            found = re.search(r"foreground +([\d.]+)", done.out)
-            assert float(found[1]) > 0.5  # it has learned to find discs
+        outputs[verb] = done.out
+    return outputs
+
+
+def test_a_folder_with_binary_masks_trains_and_finds_its_objects(printed):
+    assert list(printed) == ["train", "evaluate", "predict"]
+    assert float(re.search(r"foreground +([\d.]+)", printed["evaluate"])[1]) > 0.5
+
+
+def test_new_pictures_are_labelled_at_their_own_size(printed, own):
     for picture in (own / "new_pictures").iterdir():
         mask = read_mask(own / "labelled/index" / picture.name)
         assert mask.shape == (40, 56)
         assert set(np.unique(mask)) == {0, 1}
 
 
-def test_the_line_for_python_predicts(own, command):
-    import segkit
-
-    if not (own / SHOWN).is_dir():
-        pytest.skip("needs the run of the test before")
+def test_the_line_for_python_gives_the_same_labels(printed, own):
     image = cv2.imread(str(own / "new_pictures/0.png"))[..., ::-1]
     assert (segkit.load(own / SHOWN).predict(image) == read_mask(own / "labelled/index/0.png")).all()
