@@ -21,7 +21,7 @@ train: $(STAMP) ## train on the built-in street scenes and say where the results
 	$(BIN)/python -m segkit.train experiment=quick
 
 test: $(STAMP) ## run the tests (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m 'not gpu'
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP) ## check style and formatting
 	$(BIN)/ruff check .
