@@ -36,13 +36,12 @@ def check(source: Source, limit: int | None = 200) -> None:
         _check_binary(source, chosen)
 
 
-def count_pixels(source: Source, samples: Sequence[Sample], progress: bool = False) -> NDArray[np.int64]:
+def count_pixels(source: Source, samples: Sequence[Sample]) -> NDArray[np.int64]:
     """Count the pixels of each class in each mask; ignored pixels count nowhere.
 
     Args:
         source: Reads the samples.
         samples: Those to count.
-        progress: Show a progress bar.
 
     Returns:
         ``[n, K]`` int64, in the order of ``samples``; zeros for a sample without a mask.
@@ -57,7 +56,7 @@ def count_pixels(source: Source, samples: Sequence[Sample], progress: bool = Fal
         if target is not None:
             counts[index] = class_counts(target, source.labels)
 
-    _each(count, range(len(samples)), "counting pixels" if progress else "")
+    _each(count, range(len(samples)))
     return counts
 
 
@@ -80,15 +79,10 @@ def _target(source: Source, sample: Sample) -> NDArray[Any] | None:
     return source.read_target(sample) if isinstance(source, FileSource) else source.read(sample)[1]
 
 
-def _each(task: Callable[[Any], Any], items: Sequence[Any], title: str = "") -> list[Any]:
+def _each(task: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     """Do a task for every item on several threads (decoding releases the interpreter)."""
     with ThreadPoolExecutor() as pool:
-        results = pool.map(task, items)
-        if not title:
-            return list(results)
-        from rich.progress import track  # only needed where a person watches
-
-        return list(track(results, title, total=len(items)))
+        return list(pool.map(task, items))
 
 
 def _header_fault(sample: Sample) -> str:

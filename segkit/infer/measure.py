@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -18,7 +18,6 @@ def measure(
     labels: LabelSpace,
     batches: Iterable[Batch],
     threshold: float = 0.5,
-    progress: Callable[[int], None] = lambda done: None,
 ) -> Counts:
     """Count over every pixel of every picture.
 
@@ -27,17 +26,15 @@ def measure(
         labels: What the logits mean.
         batches: Evaluation batches, each sample once.
         threshold: Probability from which on a sigmoid output counts as present.
-        progress: Called with the number of pictures done so far.
 
     Returns:
         Counts per image, in the order of the split: the same for any batch size.
     """
     device = next(net.parameters()).device
-    counts, done = OverlapCounts(labels).to(device), 0
+    counts = OverlapCounts(labels).to(device)
     net.eval()
     for batch in batches:
         target, index = batch.target.to(device, non_blocking=True), batch.index.to(device)
         moved = batch._replace(image=batch.image.to(device, non_blocking=True), target=target, index=index)
         counts.update(labels.predict(logits_at_target(net, moved), threshold), target, index)
-        progress(done := done + len(batch.names))
     return counts.compute()

@@ -88,7 +88,6 @@ def test_pixels_of_each_class_are_counted_in_the_order_of_the_samples(root):
     counts = count_pixels(source, chosen)
     assert counts.dtype == np.int64
     assert counts.tolist() == expected
-    assert count_pixels(source, chosen, progress=True).tolist() == expected
 
 
 def test_a_sample_without_a_mask_counts_nothing(root):
