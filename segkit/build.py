@@ -133,12 +133,12 @@ def module(config: Config, data: SegmentationData) -> SegmentationModule:
     labels = data.source.labels
     _check_monitor(config["monitor"], labels)
     criterion = loss(config["loss"], data)
-    for name in criterion.inexact:
-        log.warning("%s does not decompose: with accumulation it is the mean of the micro-batches", name)
     data.weigh = copy.deepcopy(criterion).weigh  # a copy that stays on the CPU, where targets are weighed
     on_gpu = config["trainer"]["accelerator"] in ("gpu", "cuda", "auto") and torch.cuda.is_available()
     channels_last = on_gpu if config["channels_last"] is None else config["channels_last"]
     net = network(config["model"], labels)
+    if config["trainer"]["accumulate_grad_batches"] > 1:
+        _say_what_is_not_exact(criterion.inexact, net)
     if config["compile"]:
         net.compile()
     return SegmentationModule(
@@ -150,6 +150,17 @@ def module(config: Config, data: SegmentationData) -> SegmentationModule:
         passport={"version": __version__, "config": config, "labels": labels.to_dict()},
         channels_last=channels_last,
     )
+
+
+def _say_what_is_not_exact(terms: Sequence[str], net: torch.nn.Module) -> None:
+    """Accumulation equals the large batch in everything but this."""
+    for name in terms:
+        log.warning("accumulation: the %s term is the mean over micro-batches, not that of the window", name)
+    if any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in net.modules()):
+        log.warning(
+            "accumulation: batch norm sees micro-batches, not the window "
+            "(a U-Net with model.norm=group is exact)"
+        )
 
 
 def _clippable(optimizer: Config, trainer: Config) -> Config:

@@ -229,6 +229,21 @@ def test_a_resumed_run_keeps_its_split_and_its_card(finished, command, tmp_path)
     assert "trainer.max_epochs=3" in again["resumed"][0]["command"]
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["loss.dice_per_image=false"], ["the dice term is the mean", "batch norm sees micro-batches"]),
+        (["model.norm=group"], []),
+    ],
+)
+def test_what_accumulation_cannot_make_exact_is_said(options, said, command, tiny, tmp_path):
+    common = ["trainer.accumulate_grad_batches=2", "trainer.max_epochs=1", "test=false", "logger=none"]
+    done = command("train", *tiny, *common, *options, cwd=tmp_path)
+    assert done.code == 0
+    assert all(words in done.err for words in said)
+    assert done.err.count("accumulation: ") == len(said)
+
+
 def test_fewer_batches_than_a_window_is_a_warning(command, tiny, tmp_path):
     options = ["trainer.accumulate_grad_batches=8", "trainer.max_epochs=1", "test=false", "logger=none"]
     done = command("train", *tiny, *options, cwd=tmp_path)
