@@ -147,7 +147,7 @@ def module(config: Config, data: SegmentationData) -> SegmentationModule:
         labels,
         optimizer=_instantiate(_clippable(config["optimizer"], config["trainer"])),
         scheduler=_instantiate(config["scheduler"]),
-        passport={"version": __version__, "config": config, "labels": labels.to_dict()},
+        passport={"version": __version__, "config": _anywhere(config), "labels": labels.to_dict()},
         channels_last=channels_last,
     )
 
@@ -161,6 +161,14 @@ def _say_what_is_not_exact(terms: Sequence[str], net: torch.nn.Module) -> None:
             "accumulation: batch norm sees micro-batches, not the window "
             "(a U-Net with model.norm=group is exact)"
         )
+
+
+def _anywhere(config: Config) -> Config:
+    """The configuration with an absolute data folder: a checkpoint is used from other directories."""
+    root = config["data"].get("root")
+    return (
+        config if root is None else {**config, "data": {**config["data"], "root": str(Path(root).absolute())}}
+    )
 
 
 def _clippable(optimizer: Config, trainer: Config) -> Config:
@@ -224,6 +232,8 @@ def quiet() -> None:
         r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # between lightning and torch
         r"The '.*_dataloader' does not have many workers",  # chosen on purpose, see data.num_workers
         r"The number of training batches .* is smaller than the logging interval",
+        r"It is recommended to use `self.log\(.*sync_dist=True",  # the numbers are those of all processes
+        r"You requested to overfit but enabled",  # our sampler repeats the same batches
         r"Checkpoint directory .* exists and is not empty",  # a run that goes on
         r"`ModelCheckpoint\(monitor=.* could not find the monitored key",  # before the first validation
     ):

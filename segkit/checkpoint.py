@@ -127,7 +127,12 @@ def evaluation_data(loaded: Loaded, data: Config) -> SegmentationData:
         )
     if not own:  # nothing of other data was trained on: without an official split all of it is a test
         source.samples = [s._replace(split=s.split or "test") for s in source.samples]
-    return SegmentationData(source, _no_augment, stretch_both, seed=loaded.config["seed"], **loader)
+    try:
+        return SegmentationData(source, _no_augment, stretch_both, seed=loaded.config["seed"], **loader)
+    except UserError as error:
+        if not own:
+            raise
+        raise UserError(f"{error} (to measure other data: data=folder data.root=FOLDER)") from None
 
 
 def _no_augment(image: Any, target: Any, **_: Any) -> tuple[Any, Any]:

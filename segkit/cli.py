@@ -98,8 +98,8 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
 
 def check_threshold(value: Any) -> None:
     """Refuse a probability that is none, before anything heavy is loaded."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise UserError(f"threshold={value}: must lie between 0 and 1")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise UserError(f"threshold={value}: must lie between 0 and 1, both excluded")
 
 
 def _last_line(message: str) -> str:
@@ -121,7 +121,7 @@ def _explain_hydra(error: Exception, verb: str, arguments: list[str]) -> str:
 
 
 def _unknown_key(key: str, verb: str, arguments: list[str]) -> str:
-    known = sorted(_known_keys(verb, key, arguments))
+    known = sorted(set(_known_keys(verb, key, arguments)) - {key})
     message = f"there is no key '{key}'"
     return f"{message}{_nearest(key, known)}; see all with --cfg job"
 
@@ -146,11 +146,12 @@ def _known_keys(verb: str, wrong: str, arguments: list[str]) -> Iterator[str]:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
 
-    groups = [a for a in arguments if "=" in a and (CONF_DIR / a.partition("=")[0]).is_dir()]
+    chosen = [a.partition("=") for a in arguments if (CONF_DIR / a.partition("=")[0]).is_dir()]
+    groups = [f"{name}={choice.rpartition(',')[2]}" for name, _, choice in chosen if choice]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         try:
-            cfg = compose(verb, [g for g in groups if not g.startswith(f"{wrong}=") and "," not in g])
+            cfg = compose(verb, [g for g in groups if not g.startswith(f"{wrong}=")])
         except HydraException:
             cfg = compose(verb)
     yield from _walk(cfg)

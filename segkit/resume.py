@@ -41,6 +41,34 @@ def config_of(run: Path, overrides: Sequence[str]) -> Any:
     return cfg
 
 
+def claim(run: Path, going_on: bool, cfg: Any) -> None:
+    """Take a run folder, so that two runs that start in the same second do not share one.
+
+    Args:
+        run: The run folder.
+        going_on: The folder is this run's already; its record takes the configuration that is
+            used now, so that the next ``resume=`` begins with it.
+        cfg: The composed ``DictConfig``.
+
+    Raises:
+        UserError: Another run was here first.
+    """
+    from omegaconf import OmegaConf
+
+    from segkit.report.write import write_text
+
+    if going_on:
+        (run / "checkpoints").mkdir(exist_ok=True)
+        write_text(run / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg))
+        return
+    try:
+        (run / "checkpoints").mkdir(parents=True)
+    except FileExistsError:
+        raise UserError(
+            f"{run} already holds a run; choose another folder with hydra.run.dir=FOLDER"
+        ) from None
+
+
 def start_from(config: dict[str, Any], run: Path, module: Any) -> str | None:
     """The checkpoint to begin with, looked at before Lightning reads it.
 
@@ -70,4 +98,7 @@ def start_from(config: dict[str, Any], run: Path, module: Any) -> str | None:
     shapes = {k: tuple(v.shape) for k, v in content["state_dict"].items()}
     if shapes != {k: tuple(v.shape) for k, v in module.state_dict().items()}:
         raise UserError(f"{path} holds another network; give the model.* values that it was trained with")
+    done, end = content["epoch"] + 1, config["trainer"]["max_epochs"]
+    if wanted == "last" and end is not None and 0 <= end <= done:
+        log.warning("already trained for %d of %d epochs; set trainer.max_epochs to go on", done, end)
     return str(path)

@@ -17,7 +17,7 @@ def train(cfg: Any) -> float | None:
     """Train as configured; return the monitored number of the best checkpoint (for sweeps)."""
     from hydra.core.hydra_config import HydraConfig
 
-    from segkit.resume import config_of, start_from
+    from segkit.resume import claim, config_of, start_from
 
     run = Path(HydraConfig.get().runtime.output_dir)
     if cfg.resume is not None:
@@ -41,16 +41,23 @@ def train(cfg: Any) -> float | None:
     data.fill_cache("train", "val")
     module = build.module(config, data)
     trainer = build.trainer(config, run)
-    _say_what_comes(trainer, data)
+    if trainer.is_global_zero:
+        _say_what_comes(trainer, data)
     checkpoint = start_from(config, run, module)
     if trainer.is_global_zero and not config["trainer"]["fast_dev_run"]:
+        claim(run, going_on=config["ckpt_path"] == "last", cfg=cfg)
         write_card(run, config, data.samples)
         data.freeze_split(run / "split.csv")
     _interruptible(trainer, lambda: trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True))
     best = _best(trainer)
-    if config["test"] and not config["trainer"]["fast_dev_run"]:
+    if config["trainer"]["fast_dev_run"]:
+        return best
+    if best is None and trainer.is_global_zero:
+        log.warning("no checkpoint was chosen as the best: validation did not take place, or gave no number")
+    if config["test"]:
         _interruptible(trainer, lambda: _test(trainer, module, data, run, config["name"]))
-    log.info("results: %s", run)
+    if trainer.is_global_zero:
+        log.info("results: %s", run)
     return best
 
 

@@ -180,6 +180,31 @@ def test_data_that_changed_since_the_split_was_frozen(command, folder):
         assert (done.code, "lists samples that the data does not have: 1 (first: 9)" in done.err) == (2, True)
 
 
+def test_other_data_is_measured_whole(command, folder):
+    assert command("train", *DATA, *TINY, *UNET, "test=false", cwd=folder).code == 0
+    (folder / "elsewhere").mkdir()
+    options = ["run=../run", "data=folder", "data.root=../data", "data.labels=../labels.yaml"]
+    done = command("evaluate", *options, "hydra.run.dir=out", cwd=folder / "elsewhere")
+    assert done.code == 0, done.err
+    assert "test part, 10 images" in done.out
+    done = command("evaluate", "run=../run", "split=val", "hydra.run.dir=own", cwd=folder / "elsewhere")
+    assert done.code == 0, done.err  # the run knows where its data lies
+
+
+def test_what_was_changed_on_resume_stays_changed(command, folder):
+    assert command("train", *DATA, *TINY, *UNET, "test=false", cwd=folder).code == 0
+    assert command("train", "resume=run", "trainer.max_epochs=3", cwd=folder).code == 0
+    done = command("train", "resume=run", cwd=folder)
+    assert done.code == 0, done.err
+    assert "already trained for 3 of 3 epochs" in done.err
+
+
+def test_two_runs_do_not_share_a_folder(command, folder, monkeypatch):
+    monkeypatch.setattr("segkit.cli._refuse_overwriting", lambda arguments: None)  # as if at the same moment
+    assert command("train", *DATA, *TINY, *UNET, "test=false", cwd=folder).code == 0
+    assert "already holds a run" in _refused(command, folder)
+
+
 def test_a_resumed_run_takes_its_own_keys_and_no_others(command, folder):
     assert command("train", *DATA, *TINY, *UNET, "test=false", cwd=folder).code == 0
     (folder / "data").rename(folder / "moved")

@@ -133,5 +133,6 @@ def duration(seconds: float) -> str:
 
 
 def _epoch(trainer: lightning.Trainer) -> str:
-    last = "" if trainer.max_epochs in (None, -1) else f"/{(trainer.max_epochs or 0) - 1}"
-    return f"epoch {trainer.current_epoch}{last}"
+    """Counted from 1 for people; files and TensorBoard count from 0, as Lightning does."""
+    end = "" if trainer.max_epochs in (None, -1) else f" of {trainer.max_epochs}"
+    return f"epoch {trainer.current_epoch + 1}{end}"

@@ -48,7 +48,7 @@ def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float,
         fractions: dict[Split, float] = {"val": val_fraction, "test": test_fraction}
         return _by_group(samples, fractions, seed)
     kept: list[Split] = [next(p for p in SPLITS if p == s.split) for s in samples]
-    if "val" in official:
+    if "val" in official or "train" not in official:
         return kept
     train = [i for i, part in enumerate(kept) if part == "train"]
     parts = _by_group([samples[i] for i in train], {"val": val_fraction}, seed)

@@ -44,7 +44,7 @@ def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) 
         samples: All samples with their split.
     """
     now = {
-        "command": shlex.join(["python", "-m", "segkit.train", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "segkit.train", *_typed(sys.argv[1:])]),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
     path = run / "run.json"
@@ -65,6 +65,14 @@ def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) 
         "hardware": _hardware(),
     }
     write_json(path, card)
+
+
+def _typed(arguments: Sequence[str]) -> list[str]:
+    """The command line without what segkit itself adds to it on ``resume=``."""
+    if "hydra.output_subdir=null" not in arguments:
+        return list(arguments)
+    added = ("hydra.run.dir='", "hydra.output_subdir=null")
+    return [a.removeprefix("++") for a in arguments if not a.startswith(added)]
 
 
 def fingerprint(samples: Sequence[Sample]) -> str:
@@ -92,10 +100,12 @@ def _versions() -> dict[str, str | None]:
 
 
 def _git() -> dict[str, Any] | None:
-    """Commit of the working folder and whether it has changes; ``None`` outside a repository."""
+    """Commit of segkit's own source and whether it has changes; ``None`` where it is installed."""
+    here = str(Path(__file__).parent)
     try:
-        commit = _output("git", "rev-parse", "HEAD")
-        return {"commit": commit, "changed": bool(_output("git", "status", "--porcelain"))}
+        _output("git", "-C", here, "ls-files", "--error-unmatch", __file__)
+        commit = _output("git", "-C", here, "rev-parse", "HEAD")
+        return {"commit": commit, "changed": bool(_output("git", "-C", here, "status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
         return None
 

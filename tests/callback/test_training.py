@@ -322,7 +322,7 @@ def test_a_rehearsal_writes_nothing(tmp_path):
 def test_without_a_terminal_there_is_one_line_per_epoch(tmp_path, capsys):
     fit(tmp_path, [Progress()], epochs=2)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[0] for line in lines] == ["epoch 0/1", "epoch 1/1"]
+    assert [line.split("  ")[0] for line in lines] == ["epoch 1 of 2", "epoch 2 of 2"]
     assert all(word in lines[0] for word in ("train loss", "val loss", "mIoU", "gone", "left"))
     assert lines[1].endswith("0 s left")
 
