@@ -92,6 +92,11 @@ def describe(annotation: Any) -> str:
         return "one of " + ", ".join(map(str, arguments))
     if annotation in (None, type(None)):
         return "null"
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(
-        annotation, str(getattr(annotation, "__name__", annotation))
-    )
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    container = typing.get_origin(annotation) or annotation
+    if container not in words and inspect.isclass(container):
+        if issubclass(container, collections.abc.Mapping):
+            return "names with values, such as {a: 1}"
+        if issubclass(container, collections.abc.Sequence):
+            return "a list, such as [256,512]"
+    return words.get(annotation, str(getattr(annotation, "__name__", annotation)))

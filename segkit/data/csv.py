@@ -65,7 +65,7 @@ def _rows(table: Path, delimiter: str) -> list[dict[str, str]]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
             reader = tables.DictReader(stream, delimiter=delimiter, restval="")
-            rows = [{(k or ""): v for k, v in row.items() if isinstance(v, str)} for row in reader]
+            rows = [{(k or "").strip(): v for k, v in row.items() if isinstance(v, str)} for row in reader]
     except FileNotFoundError as error:
         raise UserError(f"data.file={table} does not exist") from error
     except (OSError, UnicodeDecodeError, tables.Error) as error:

@@ -78,3 +78,10 @@ def test_a_missing_table_is_named(root):
         csv(root, LABELS, file=None)
     with pytest.raises(UserError, match=r"none.csv does not exist"):
         csv(root, LABELS, file="none.csv")
+
+
+def test_a_blank_after_the_comma_of_the_header_is_no_part_of_a_column(tmp_path):
+    from segkit.data.csv import _rows
+
+    (tmp_path / "list.csv").write_text("image, mask\na.png, b.png\n")
+    assert set(_rows(tmp_path / "list.csv", ",")[0]) == {"image", "mask"}
