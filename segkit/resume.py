@@ -55,7 +55,7 @@ def claim(run: Path, going_on: bool, cfg: Any) -> None:
     """
     from omegaconf import OmegaConf
 
-    from segkit.report.write import write_text
+    from segkit.files import write_text
 
     if going_on:
         (run / "checkpoints").mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ it was given before anything heavy is loaded.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["SPLITS", "Batch", "LabelSpace", "Sample", "Source", "Split", "Task", "UserError"]
 
 Task = Literal["multiclass", "binary", "multilabel"]
+Masks = Literal["index", "color"]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -105,6 +107,8 @@ class LabelSpace:
         task: ``multiclass`` (K logits, softmax), ``binary`` (names are background and
             foreground; one logit, sigmoid) or ``multilabel`` (K logits, K sigmoids).
         parents: Per class the name of its category, or empty where there is no coarser level.
+        masks: What mask files hold: ``index`` (numbers) or ``color`` (RGB). A colour's file id
+            is ``65536 * red + 256 * green + blue``.
     """
 
     names: tuple[str, ...]
@@ -114,6 +118,7 @@ class LabelSpace:
     rest: str = "error"
     task: Task = "multiclass"
     parents: tuple[str, ...] = ()
+    masks: Masks = "index"
 
     @property
     def num_classes(self) -> int:
@@ -134,6 +139,12 @@ class LabelSpace:
     def dtype(self) -> type[np.uint8] | type[np.uint16]:
         """Smallest type that holds every class index and `ignore_index`."""
         return np.uint8 if self.num_classes <= 255 else np.uint16
+
+    def id_text(self, file_id: int) -> str:
+        """A file id for a message: a number, or a colour as (red, green, blue)."""
+        if self.masks == "index":
+            return str(file_id)
+        return f"({file_id >> 16}, {file_id >> 8 & 255}, {file_id & 255})"
 
     def unknown(self, file_ids: Array) -> dict[int, int]:
         """Ids in a mask that this label space does not know, with their pixel counts."""
@@ -156,36 +167,16 @@ class LabelSpace:
         Raises:
             UserError: An id is known neither as a class nor as ignored.
         """
-        table, listed = self._table()
+        table, listed = _table(self)
         rows, top = file_ids, int(file_ids.max(initial=0))
         if top >= len(table):  # instance ids can reach 2^32: no table is that long
             rows = np.minimum(file_ids, len(table) - 1)
         # Looking at every pixel is needed only where some id below the largest is not listed.
         if self.rest == "error" and not listed[: top + 1].all() and not listed.take(rows).all():
-            shown = ", ".join(f"{i} ({n} pixels)" for i, n in list(self.unknown(file_ids).items())[:5])
+            first = list(self.unknown(file_ids).items())[:5]
+            shown = ", ".join(f"{self.id_text(i)} ({n} pixels)" for i, n in first)
             raise UserError(f"mask id not in the label space: {shown}")
         return table.take(rows, axis=0)
-
-    def _table(self) -> tuple[Array, Array]:
-        """Target of every file id, and whether the id is listed; the last row is for all larger ids."""
-        size = max((i for ids in (*self.ids, self.ignore) for i in ids), default=0) + 2
-        listed = np.zeros(size, bool)
-        listed[[i for ids in (*self.ids, self.ignore) for i in ids]] = True
-        rest = self.names.index(self.rest) if self.rest in self.names else self.ignore_index
-        if self.task == "multilabel":
-            table: Array = np.zeros((size, self.num_classes), self.dtype)
-            if self.rest == "ignore":
-                table[~listed] = self.ignore_index
-            elif self.rest in self.names:
-                table[~listed, rest] = 1
-            for index, ids in enumerate(self.ids):
-                table[list(ids), index] = 1
-        else:
-            table = np.full(size, rest, self.dtype)
-            for index, ids in enumerate(self.ids):
-                table[list(ids)] = index
-        table[list(self.ignore)] = self.ignore_index
-        return table, listed
 
     def predict(self, logits: Tensor, threshold: float = 0.5) -> Tensor:
         """Turn logits into hard labels.
@@ -229,6 +220,29 @@ class LabelSpace:
     def from_dict(cls, values: Mapping[str, Any]) -> LabelSpace:
         """Rebuild what `to_dict` gave."""
         return cls(**{k: _frozen(v) for k, v in values.items()})
+
+
+@functools.lru_cache(maxsize=8)  # a colour's table has 16 million rows
+def _table(labels: LabelSpace) -> tuple[Array, Array]:
+    """Target of every file id, and whether the id is listed; the last row is for all larger ids."""
+    size = max((i for ids in (*labels.ids, labels.ignore) for i in ids), default=0) + 2
+    listed = np.zeros(size, bool)
+    listed[[i for ids in (*labels.ids, labels.ignore) for i in ids]] = True
+    rest = labels.names.index(labels.rest) if labels.rest in labels.names else labels.ignore_index
+    if labels.task == "multilabel":
+        table: Array = np.zeros((size, labels.num_classes), labels.dtype)
+        if labels.rest == "ignore":
+            table[~listed] = labels.ignore_index
+        elif labels.rest in labels.names:
+            table[~listed, rest] = 1
+        for index, ids in enumerate(labels.ids):
+            table[list(ids), index] = 1
+    else:
+        table = np.full(size, rest, labels.dtype)
+        for index, ids in enumerate(labels.ids):
+            table[list(ids)] = index
+    table[list(labels.ignore)] = labels.ignore_index
+    return table, listed
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 
 from segkit.callback.state import writes_files
-from segkit.report.write import write_csv
+from segkit.files import write_csv
 
 FIRST = (
     "epoch",

@@ -12,11 +12,11 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from segkit.callback.state import is_best, writes_files
+from segkit.files import write_png
 from segkit.metric.counts import OverlapCounts
 from segkit.metric.overlap import overlap
 from segkit.model.whole import logits_at_target
 from segkit.report.panel import Picture, prediction_panel, prediction_sheet
-from segkit.report.write import write_png
 from segkit.types import Batch, LabelSpace, UserError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from segkit.data.file import open_header, orientation, read_bytes, too_large, unreadable
-from segkit.types import UserError
+from segkit.types import Masks, UserError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
@@ -49,14 +49,19 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return _upright(pixels, orientation(header))
 
 
-def read_mask(path: Path) -> NDArray[Any]:
-    """Read the numbers stored in a mask, never the colours that a palette gives them.
+def read_mask(path: Path, masks: Masks = "index") -> NDArray[Any]:
+    """Read what is stored in a mask.
 
-    1-bit masks hold 0 and 1, palette masks their indices, and three equal colour channels
-    count as one. EXIF orientation is applied as it is in `read_image`.
+    EXIF orientation is applied as it is in `read_image`.
+
+    Args:
+        path: The file.
+        masks: ``index``: the numbers, never the colours that a palette gives them; 1-bit
+            masks hold 0 and 1, and three equal colour channels count as one. ``color``: the
+            colours, those of the palette where there is one; an alpha channel is dropped.
 
     Returns:
-        ``[H, W]`` uint8, uint16 or uint32.
+        ``[H, W]`` uint8, uint16 or uint32; a colour is ``65536 * red + 256 * green + blue``.
 
     Raises:
         UserError: The file is missing, broken, a JPEG, or holds colours, fractions or
@@ -70,6 +75,8 @@ def read_mask(path: Path) -> NDArray[Any]:
         )
     if header.format in ("JPEG", "MPO"):
         raise UserError(f"mask {path} is a JPEG, which invents values along every edge; save masks as PNG")
+    if masks == "color":
+        return _upright(pack_colors(_pillow_rgb(path, header)), orientation(header))
     array = _one_channel(path, _mask_values(path, data, header))
     if array.dtype.kind == "f":
         raise UserError(f"mask {path} holds fractions ({array.dtype}); save class indices as whole numbers")
@@ -80,6 +87,12 @@ def read_mask(path: Path) -> NDArray[Any]:
             )
         array = array.astype(np.uint32)
     return _upright(array, orientation(header))
+
+
+def pack_colors(pixels: NDArray[Any]) -> NDArray[np.uint32]:
+    """``[..., 3]`` uint8 RGB -> ``65536 * red + 256 * green + blue``, the file ids of colours."""
+    red, green, blue = (pixels[..., i].astype(np.uint32) for i in range(3))
+    return red << 16 | green << 8 | blue
 
 
 def image_size(path: Path) -> tuple[int, int]:

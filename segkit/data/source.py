@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.read import read_image, read_mask
+from segkit.data.fault import Fault
+from segkit.data.read import image_size, read_image, read_mask
 from segkit.types import LabelSpace, Sample, Split, UserError
 
 # Folder names and CSV values that mean an official split (compared in lower case).
@@ -30,16 +31,23 @@ CITYSCAPES_TRAIN_IDS = frozenset({*range(19), 255})
 class FileSource:
     """Reads images and masks from disk: a `segkit.types.Source`.
 
+    Data whose masks are no files of indices or colours (polygons, one file per class)
+    derives from this and says in `read_target`, `target_size` and `mask_files` how its
+    targets are made.
+
     Args:
         samples: What there is; names must be unique.
         labels: What the numbers in the masks mean.
+        faults: What was wrong when the files were listed; training refuses them.
 
     Raises:
         UserError: Two samples have one name.
     """
 
-    def __init__(self, samples: Sequence[Sample], labels: LabelSpace) -> None:
-        self.samples, self.labels = list(samples), labels
+    indexed = True  # a sample has one mask file, whose values `LabelSpace.encode` maps
+
+    def __init__(self, samples: Sequence[Sample], labels: LabelSpace, faults: Sequence[Fault] = ()) -> None:
+        self.samples, self.labels, self.faults = list(samples), labels, list(faults)
         names = Counter(s.name for s in samples)
         if twice := [name for name, count in names.items() if count > 1]:
             one, other = [s.image for s in samples if s.name == twice[0]][:2]
@@ -66,11 +74,23 @@ class FileSource:
         """
         if sample.mask is None:
             return None
-        file_ids = read_mask(sample.mask)
+        file_ids = read_mask(sample.mask, self.labels.masks)
         try:
             return self.labels.encode(file_ids)
         except UserError as error:
             raise UserError(_id_fault(sample.mask, file_ids, self.labels)) from error
+
+    def target_size(self, sample: Sample) -> tuple[int, int] | None:
+        """Height and width of the target, from the header of its file; ``None`` without a mask.
+
+        Raises:
+            UserError: The file is missing or no picture.
+        """
+        return None if sample.mask is None else image_size(sample.mask)
+
+    def mask_files(self, sample: Sample) -> tuple[Path, ...]:
+        """Every file that the target is made of: a change in one of them changes the target."""
+        return () if sample.mask is None else (sample.mask,)
 
 
 def root_folder(root: str | Path | None, holds: str) -> Path:
@@ -107,7 +127,7 @@ def size_fault(sample: Sample, image: Sequence[int], mask: Sequence[int]) -> str
 
 def _id_fault(mask: Path, file_ids: NDArray[Any], labels: LabelSpace) -> str:
     unknown = labels.unknown(file_ids)
-    shown = ", ".join(f"{i} ({n} pixels)" for i, n in list(unknown.items())[:5])
+    shown = ", ".join(f"{labels.id_text(i)} ({n} pixels)" for i, n in list(unknown.items())[:5])
     more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
     present = {int(i) for i in np.unique(file_ids)}
     return (

@@ -8,11 +8,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from segkit.files import write_text
 from segkit.types import SPLITS, Sample, Split, UserError
 
 HEADER = ("name", "split", "group")
@@ -60,8 +60,6 @@ def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float,
 def write_split(path: Path, samples: Sequence[Sample], parts: Sequence[str]) -> str:
     """Freeze a split: one line per sample under a line with the hash of the rest.
 
-    The file is written beside its place first, so that it is never seen half-written.
-
     Returns:
         The hash (sha256, hexadecimal).
 
@@ -73,13 +71,7 @@ def write_split(path: Path, samples: Sequence[Sample], parts: Sequence[str]) -> 
     writer.writerow(HEADER)
     writer.writerows(sorted((s.name, part, s.group) for s, part in zip(samples, parts, strict=True)))
     digest = _digest(text.getvalue())
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(f"{HASH_MARK}{digest}\n{text.getvalue()}", encoding="utf-8", newline="\n")
-        draft.replace(path)
-    except OSError as error:
-        raise UserError(f"split {path} cannot be written: {error.strerror}") from error
+    write_text(path, f"{HASH_MARK}{digest}\n{text.getvalue()}")
     return digest
 
 

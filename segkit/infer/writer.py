@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from segkit.data.read import IMAGE_SUFFIXES, read_image
+from segkit.files import write_npz, write_png
 from segkit.infer.predictor import Predictor
 from segkit.report.paint import overlay as blend
 from segkit.report.paint import paint_classes
-from segkit.report.write import write_npz, write_png
 from segkit.types import LabelSpace, UserError
 
 if TYPE_CHECKING:

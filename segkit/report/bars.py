@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from segkit.files import write_csv, write_figure
 from segkit.report.style import INK, PALE, plot
-from segkit.report.write import write_csv, write_figure
 from segkit.types import LabelSpace
 
 

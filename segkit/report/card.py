@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from segkit.report.write import write_json
+from segkit.files import write_json
 from segkit.types import Sample
 
 PACKAGES = (

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from segkit.files import write_csv, write_figure
 from segkit.report.style import BLUE, GREEN, INK, VERMILLION, plot, whole_numbers
-from segkit.report.write import write_csv, write_figure
 from segkit.types import UserError
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from segkit.files import write_json, write_npz
 from segkit.metric.counts import Counts
 from segkit.report.bars import class_iou_bars
 from segkit.report.confusion import confusion
-from segkit.report.write import write_json, write_npz
 from segkit.types import LabelSpace
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segkit.report.write import write_bytes, write_csv, write_json, write_npz, write_png, write_text
+from segkit.files import write_bytes, write_csv, write_json, write_npz, write_png, write_text
 from segkit.types import UserError
 
 
