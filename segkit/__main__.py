@@ -4,6 +4,9 @@ import runpy
 import sys
 
 VERBS = {
+    "analyze": "look at the data: faults, balance, weights; check an augmentation",
+    "split": "divide the data so that every class is on all sides, and freeze it",
+    "convert": "write any data set as index masks and a label space",
     "train": "train a model and measure it",
     "evaluate": "measure a trained model on any part or data",
     "predict": "label new pictures with a trained model",

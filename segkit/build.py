@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from segkit import __version__
 from segkit.augment.fit import stretch, stretch_target
 from segkit.data.datamodule import SegmentationData
-from segkit.data.labels import read_labels
+from segkit.data.make import make_source
 from segkit.loss.weights import class_weights
 from segkit.model.wrapper import Segmenter
 from segkit.module import SegmentationModule
@@ -95,13 +95,6 @@ def data(config: Config) -> SegmentationData:
     loader = {k: v for k, v in values.items() if k in LOADER_KEYS}
     augment = _instantiate(config["augment"])
     return SegmentationData(source, augment, stretch_both, seed=config["seed"], **loader)
-
-
-def make_source(values: Config) -> Any:
-    """The `Source` of a ``data`` node."""
-    node = {k: v for k, v in values.items() if k not in LOADER_KEYS}
-    labels = read_labels(node.pop("labels"))  # an object, which Hydra would not leave alone
-    return _instantiate({**node, "_partial_": True})(labels=labels)
 
 
 def stretch_both(image: Any, target: Any, size: tuple[int, int]) -> tuple[Any, Any]:

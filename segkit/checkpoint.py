@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from hydra.utils import get_object
 
-from segkit.build import LOADER_KEYS, Config, first_line, make_source, network, stretch_both
+from segkit.build import LOADER_KEYS, Config, first_line, network, stretch_both
 from segkit.data.datamodule import SegmentationData
+from segkit.data.make import make_source
 from segkit.infer.predictor import Predictor
 from segkit.model.wrapper import Segmenter
 from segkit.schema import check_values

@@ -11,13 +11,14 @@ import functools
 import logging
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from segkit.error import UserError
+from segkit.error import LOOK, UserError
 from segkit.paths import CONF_DIR
 
 USER_ERROR = 2  # exit code: the user can mend it
@@ -32,7 +33,7 @@ def launch(verb: str, task: Callable[[Any], Any]) -> None:
         task: Takes the composed ``DictConfig``; in a sweep it is called once per job.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come to us instead of being printed by Hydra
-    sys.argv[1:] = _arranged(sys.argv[1:])
+    sys.argv[1:] = _arranged(["strict=true" if a == "--strict" else a for a in sys.argv[1:]])
 
     @functools.wraps(task)  # Hydra names the log after the task's module
     def guarded(cfg: Any) -> Any:
@@ -78,7 +79,7 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, UserError):
-            return _last_line(str(cause))
+            return _with_data_options(_last_line(str(cause)), arguments)
         cause = cause.__cause__
     if isinstance(error, InstantiationException):
         return None  # an error of the object's own, which is ours
@@ -107,12 +108,20 @@ def _last_line(message: str) -> str:
     return message.strip().rsplit("UserError: ", 1)[-1]
 
 
+def _with_data_options(message: str, arguments: list[str]) -> str:
+    """Complete a command that a message proposes: it can be typed as it stands."""
+    given = [a for a in arguments if a.partition("=")[0].startswith("data")]
+    return message.replace(LOOK, shlex.join(["python", "-m", "segkit.analyze", *given])) if given else message
+
+
 def _explain_hydra(error: Exception, verb: str, arguments: list[str]) -> str:
     text = str(error)
     if match := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(match[1], verb, arguments)
     if match := re.search(r"Could not find '([^']+)'", text):
         return _unknown_choice(match[1])
+    if match := re.search(r"You must specify '([^']+)'", text):
+        return f"{match[1]}= must be given; there are {', '.join(_choices(match[1]))}"
     if override := getattr(error, "override", None):
         text = f"cannot read '{override}': {text.splitlines()[0]}; quote values with special characters"
     return " ".join(f"{text} {error.__cause__ or ''}".split())
@@ -126,9 +135,13 @@ def _unknown_key(key: str, verb: str, arguments: list[str]) -> str:
 
 def _unknown_choice(name: str) -> str:
     group, _, choice = name.rpartition("/")
-    choices = sorted(p.stem for p in (CONF_DIR / group).glob("*.yaml") if not p.name.startswith("_"))
+    choices = _choices(group)
     hint = _nearest(choice, choices)
     return f"{group}={choice}: there is no such choice{hint}; there are {', '.join(choices)}"
+
+
+def _choices(group: str) -> list[str]:
+    return sorted(p.stem for p in (CONF_DIR / group).glob("*.yaml") if not p.name.startswith("_"))
 
 
 def _nearest(word: str, known: list[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segkit.data.folder import find, pair
+from segkit.data.folder import Found, find, pair, unpaired
 from segkit.data.labels import read_labels
 from segkit.data.read import IMAGE_SUFFIXES, MASK_SUFFIXES
 from segkit.data.source import FileSource, existing_folders, root_folder
@@ -26,11 +26,14 @@ def camvid(
         labels: A label space (`read_labels`) for the ids 0..11.
 
     Raises:
-        UserError: A folder is missing, or a file has no partner.
+        UserError: A folder is missing, or no image of a part has a mask. Single files without
+            a partner are left out and told in `FileSource.faults`.
     """
     space = read_labels(labels)
     base = root_folder(root, "CamVid's folders train, trainannot, val, valannot, test and testannot")
     samples = []
+    pictures: Found = {}
+    targets: Found = {}
     for split in SPLITS:
         present = [name for name in (split, f"{split}annot") if (base / name).is_dir()]
         if not present and split != "train":
@@ -43,4 +46,6 @@ def camvid(
         images = find(base, split, "images", IMAGE_SUFFIXES)
         masks = find(base, f"{split}annot", "masks", MASK_SUFFIXES)
         samples += [Sample(n, image, mask, n.split("_")[0], split) for n, image, mask in pair(images, masks)]
-    return FileSource(samples, space)
+        pictures |= {f"{split}/{name}": path for name, path in images.items()}
+        targets |= {f"{split}/{name}": path for name, path in masks.items()}
+    return FileSource(samples, space, unpaired(pictures, targets))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segkit.data.folder import find, pair
+from segkit.data.folder import Found, find, pair, unpaired
 from segkit.data.labels import read_labels
 from segkit.data.source import FileSource, existing_folders, root_folder
 from segkit.types import SPLITS, LabelSpace, Sample, UserError
@@ -34,11 +34,14 @@ def cityscapes(
         mask_suffix: What mask names end with; another one than labelIds needs other ``labels``.
 
     Raises:
-        UserError: A folder is missing, or a file has no partner.
+        UserError: A folder is missing, or no image of a part has a mask. Single files without
+            a partner are left out and told in `FileSource.faults`.
     """
     space = read_labels(labels)
     base = root_folder(root, f"Cityscapes' folders {IMAGES} and {MASKS}")
     samples = []
+    pictures: Found = {}
+    targets: Found = {}
     for split in SPLITS:
         folders = [base / name / split for name in (IMAGES, MASKS)]
         missing = [str(f.relative_to(base)) for f in folders if not f.is_dir()]
@@ -53,4 +56,6 @@ def cityscapes(
         if split == "test":
             images = {name: path for name, path in images.items() if name in masks}
         samples += [Sample(n, image, mask, n.split("/")[0], split) for n, image, mask in pair(images, masks)]
-    return FileSource(samples, space)
+        pictures |= {f"{split}/{name}": path for name, path in images.items()}
+        targets |= {f"{split}/{name}": path for name, path in masks.items()}
+    return FileSource(samples, space, unpaired(pictures, targets))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from segkit.data.fault import Fault
 from segkit.data.labels import nearest, read_labels
 from segkit.data.source import SPLIT_NAMES, FileSource, root_folder
 from segkit.types import LabelSpace, Sample, UserError
@@ -37,7 +38,9 @@ def csv(
         delimiter: What separates the columns.
 
     Raises:
-        UserError: The table or a column is missing, or a row is wrong.
+        UserError: The table or a column is missing, a row is wrong, or none of its files
+            exists. Single rows whose files do not exist are left out and told in
+            `FileSource.faults`.
     """
     space = read_labels(labels)
     if file is None or not str(file):
@@ -50,13 +53,20 @@ def csv(
     required |= {} if group_column == "group" else {"group_column": group_column}
     _check_columns(table, list(rows[0]), required)
     base = table.parent if base is None else base
-    samples = []
+    samples: list[Sample] = []
+    absent: dict[Path, int] = {}
     for number, row in enumerate(rows, start=2):  # the header is row 1
         where, group = f"{table} row {number}", row.get(group_column) or ""
-        image, mask = (_file(base, row[c], c, where) for c in (image_column, mask_column))
+        image, mask = (_path(base, row[c], c, where) for c in (image_column, mask_column))
         split = _split(row.get(split_column) or "", where)
-        samples.append(Sample(_name(row[image_column]), image, mask, group, split))
-    return FileSource(samples, space)
+        missing = [path for path in (image, mask) if not path.is_file()]
+        absent |= {path: number for path in missing if path not in absent}
+        if not missing:
+            samples.append(Sample(_name(row[image_column]), image, mask, group, split))
+    if not samples:
+        first = next(iter(absent))
+        raise UserError(f"{table} row {absent[first]}: {first} does not exist; paths are relative to {base}")
+    return FileSource(samples, space, _absent(table, base, absent))
 
 
 def _rows(table: Path, delimiter: str) -> list[dict[str, str]]:
@@ -87,13 +97,22 @@ def _check_columns(table: Path, columns: list[str], required: Mapping[str, str])
         )
 
 
-def _file(base: Path, text: str, column: str, where: str) -> Path:
+def _path(base: Path, text: str, column: str, where: str) -> Path:
     if not text.strip():
         raise UserError(f"{where}: column '{column}' is empty; give a path or remove the row")
-    path = base / Path(text.strip()).expanduser()
-    if not path.is_file():
-        raise UserError(f"{where}: {column} {path} does not exist; paths are relative to {base}")
-    return path
+    return base / Path(text.strip()).expanduser()
+
+
+def _absent(table: Path, base: Path, absent: Mapping[Path, int]) -> list[Fault]:
+    """The fault of paths that do not exist (each with its row), in the order of the table."""
+    if not absent:
+        return []
+    rows = sorted(set(absent.values()))
+    shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+    word = "row" if len(rows) == 1 else "rows"
+    message = f"{len(absent)} files of {table} do not exist ({word} {shown}); paths are relative to {base}"
+    fix = f"correct or remove the {word}, or add the files"
+    return [Fault("unpaired", message, fix, tuple(map(str, absent)))]
 
 
 def _split(text: str, where: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from segkit.data.fault import Fault
 from segkit.data.labels import read_labels
 from segkit.data.read import IMAGE_SUFFIXES, MASK_SUFFIXES
 from segkit.data.source import SPLIT_NAMES, FileSource, existing_folders, root_folder
@@ -50,7 +51,8 @@ def folder(
         group: Regular expression whose first group, in a sample's name, is its group.
 
     Raises:
-        UserError: A folder is missing or empty, or a file has no partner.
+        UserError: A folder is missing or empty, or no image has a mask. Single files without a
+            partner are left out and told in `FileSource.faults`.
     """
     space = read_labels(labels)
     base = root_folder(root, "images and masks")
@@ -62,9 +64,10 @@ def folder(
         raise UserError(
             f"data.images={images} and data.masks={masks} name the same files; set data.mask_suffix"
         )
-    splits = _splits(list(pictures))
     pairs = pair(pictures, targets)
-    return FileSource([Sample(n, i, m, _group(n, group), splits.get(n, "")) for n, i, m in pairs], space)
+    splits = find_splits([name for name, _, _ in pairs])
+    samples = [Sample(n, i, m, find_group(n, group), splits.get(n, "")) for n, i, m in pairs]
+    return FileSource(samples, space, unpaired(pictures, targets))
 
 
 def find(
@@ -105,25 +108,34 @@ def find(
 
 
 def pair(images: Found, masks: Found) -> list[tuple[str, Path, Path]]:
-    """Bring images and masks of one name together, sorted by name.
+    """Bring images and masks of one name together, sorted by name; `unpaired` tells the others.
 
     Raises:
-        UserError: A file has no partner.
+        UserError: No image has a mask.
     """
     both = sorted(images.keys() & masks.keys())
     if not both:
         raise UserError(_no_pairs(min(images.items()), min(masks.items())))
-    faults = []
-    for one, other, text in (
-        (images, masks, "images without a mask"),
-        (masks, images, "masks without an image"),
-    ):
-        if alone := sorted(one.keys() - other.keys()):
-            first = ", ".join(str(one[name]) for name in alone[:3])
-            faults.append(f"{text}: {len(alone)} (first: {first})")
-    if faults:
-        raise UserError(f"{' and '.join(faults)}; add what is missing, or move these files elsewhere")
     return [(name, images[name], masks[name]) for name in both]
+
+
+def unpaired(images: Found, masks: Found) -> list[Fault]:
+    """Files that belong to no pair: at most one fault for images and one for masks."""
+    lonely = {name: path for name, path in images.items() if name not in masks}
+    spare = {name: path for name, path in masks.items() if name not in images}
+    twins = {name.lower() for name in lonely} & {name.lower() for name in spare}
+    faults = []
+    for alone, what, cause, fix in (
+        (lonely, "images without a mask", "not annotated, or named otherwise", "add their masks"),
+        (spare, "masks without an image", "left over, or named otherwise", "add their images"),
+    ):
+        if alone:
+            if any(name.lower() in twins for name in alone):
+                cause, fix = "some names differ only in capital letters", "rename these"
+            files = tuple(str(alone[name]) for name in sorted(alone))
+            message = f"{len(files)} {what} ({cause})"
+            faults.append(Fault("unpaired", message, f"{fix}, or move these files elsewhere", files))
+    return faults
 
 
 class _Place(NamedTuple):
@@ -166,7 +178,7 @@ def _translate(parts: list[str]) -> re.Pattern[str]:
 
 def _matches(place: _Place, suffixes: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
     """Yield name and path of every file that fits, in a fixed order."""
-    for path in _walk(place.start):
+    for path in walk(place.start):
         # The slash at the end makes the file name look like every other part.
         match = place.pattern.fullmatch(path.relative_to(place.start).as_posix() + "/")
         if match and path.suffix.lower() in suffixes:
@@ -176,7 +188,7 @@ def _matches(place: _Place, suffixes: tuple[str, ...]) -> Iterator[tuple[str, Pa
             yield "/".join(parts), path
 
 
-def _walk(start: Path) -> Iterator[Path]:
+def walk(start: Path) -> Iterator[Path]:
     """Yield every file below a folder in a fixed order; links are followed, hidden files are not shown."""
     for here, folders, files in os.walk(start, followlinks=True):
         real = Path(here).resolve()
@@ -189,8 +201,12 @@ def _walk(start: Path) -> Iterator[Path]:
         yield from (Path(here) / name for name in sorted(files) if not name.startswith("."))
 
 
-def _splits(names: list[str]) -> dict[str, str]:
-    """Official splits where the first folder of every name is one; nothing where there are none."""
+def find_splits(names: list[str]) -> dict[str, str]:
+    """Official splits where the first folder of every name is one; nothing where there are none.
+
+    Raises:
+        UserError: Some names lie in the folder of a training part and others in no such folder.
+    """
     first = {name: name.split("/")[0].lower() if "/" in name else "" for name in names}
     outside = [name for name in names if first[name] not in SPLIT_NAMES]
     if outside and any(SPLIT_NAMES.get(f) == "train" for f in first.values()):
@@ -201,7 +217,12 @@ def _splits(names: list[str]) -> dict[str, str]:
     return {} if outside else {name: SPLIT_NAMES[f] for name, f in first.items()}
 
 
-def _group(name: str, pattern: str | None) -> str:
+def find_group(name: str, pattern: str | None) -> str:
+    """What the first bracket of a regular expression finds in a sample's name.
+
+    Raises:
+        UserError: The pattern is none, or finds nothing.
+    """
     if pattern is None:
         return ""
     try:

@@ -10,14 +10,19 @@ from typing import Any, get_args
 
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
-from segkit.data.palette import safe_colors
+from segkit.data.ids import check_ids, class_colors, class_ids, parse_ids, unpack
+from segkit.error import LOOK
 from segkit.paths import CONF_DIR
-from segkit.types import LabelSpace, Task, UserError
+from segkit.types import LabelSpace, Masks, Task, UserError
 
-KEYS = ("task", "names", "colors", "ids", "ignore", "rest")
+KEYS = ("task", "masks", "names", "colors", "ids", "ignore", "rest")
 CLASS_KEYS = ("name", "ids", "color", "parent")
+UNKNOWN = LabelSpace(("?", "?2"), ((0, 0, 0), (255, 255, 255)), ((), ()), ignore=(), rest="ignore")
 MAX_CLASSES = 65535  # 65535 itself is the ignore index of 16-bit targets
-MAX_ID = 2**24 - 1
+
+
+class LabelsMissing(UserError):
+    """No label space was given: training needs one, a first look can do without (`UNKNOWN`)."""
 
 
 def read_labels(spec: str | Path | Mapping[str, Any] | LabelSpace | None) -> LabelSpace:
@@ -26,8 +31,10 @@ def read_labels(spec: str | Path | Mapping[str, Any] | LabelSpace | None) -> Lab
     Args:
         spec: Name of a file in ``conf/labels``, path of a YAML file, or what such a file
             holds: ``names`` (texts, or mappings of ``name``, ``ids``, ``color``, ``parent``),
-            and optionally ``task``, ``colors`` and ``ids`` (lists parallel to ``names``),
-            ``ignore`` (default: 255) and ``rest``. A finished label space is returned as it is.
+            and optionally ``task``, ``masks``, ``colors`` and ``ids`` (lists parallel to
+            ``names``), ``ignore`` (default: 255, nothing with ``masks: color``) and ``rest``.
+            With ``masks: color`` ids are colours, and a class without ``ids`` means its
+            ``color``. A finished label space is returned as it is.
 
     Raises:
         UserError: The file does not exist, or a value is wrong or contradicts another one.
@@ -54,8 +61,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def _locate(spec: str | Path | None) -> Path:
     shipped = shipped_labels()
     if spec is None or not str(spec):
-        raise UserError(
-            f"data.labels is not set: give one of {', '.join(shipped)}, or a YAML file with `names` and `ids`"
+        raise LabelsMissing(
+            f"data.labels is not set: give one of {', '.join(shipped)}, or a YAML file with `names` and "
+            f"`ids`; `{LOOK}` looks at the masks and writes one"
         )
     if str(spec) in shipped:
         return CONF_DIR / "labels" / f"{spec}.yaml"
@@ -91,27 +99,72 @@ def _parse(spec: Mapping[str, Any], where: str) -> LabelSpace:
 
 def _build(spec: Mapping[str, Any]) -> LabelSpace:
     _check_keys(spec, KEYS, "key")
-    task = spec.get("task", "multiclass")
-    if task not in get_args(Task):
-        raise UserError(f"task={task} is unknown; choose {', '.join(get_args(Task))}")
+    task, masks = _word(spec, "task", get_args(Task)), _word(spec, "masks", get_args(Masks))
+    if task == "multilabel" and masks == "color":
+        raise UserError("a pixel has one colour: masks: color goes with task: multiclass or task: binary")
     classes = _classes(spec.get("names"))
     names = tuple(c["name"] for c in classes)
     _check_names(names, task)
-    ids = tuple(
-        _ids(v, f"ids of class '{n}'") for n, v in zip(names, _column(spec, classes, "ids"), strict=True)
-    )
-    used = {i for group in ids for i in group}
-    ignore = _ids(spec.get("ignore", [] if 255 in used else [255]), "ignore")
-    _check_ids(names, ids, ignore, task)
-    return LabelSpace(
+    ids = class_ids(spec, classes, masks)
+    void = [255] if masks == "index" and not any(255 in group for group in ids) else []
+    space = LabelSpace(
         names=names,
-        colors=_colors(names, _column(spec, classes, "colors")),
+        colors=class_colors(spec, classes, ids, masks),
         ids=ids,
-        ignore=ignore,
+        ignore=parse_ids(spec.get("ignore", void), "ignore", masks),
         rest=_rest(spec.get("rest", "error"), names, task),
         task=task,
         parents=_parents(classes),
+        masks=masks,
     )
+    check_ids(space)
+    return space
+
+
+def labels_yaml(space: LabelSpace) -> str:
+    """Write a label space as the YAML that `read_labels` turns back into the same one.
+
+    Returns:
+        Text that ends with a line end; comment lines may be put before it.
+    """
+    lines = [f"task: {space.task}", f"masks: {space.masks}", "names: # class: what means it in mask files"]
+    lines += [f"  - {_flow(entry)}" for entry in _entries(space)]
+    lines += [
+        f"ignore: {_flow([_yaml_id(space, i) for i in space.ignore])}",
+        f"rest: {_flow([space.rest])[1:-1]} # what a value that is listed nowhere means",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _entries(space: LabelSpace) -> Iterable[dict[str, Any]]:
+    for index, name in enumerate(space.names):
+        ids = [_yaml_id(space, i) for i in space.ids[index]]
+        color = list(space.colors[index])
+        entry = {"name": name, "ids": ids[0] if len(ids) == 1 else ids, "color": color}
+        if space.masks == "color" and ids == [color]:
+            del entry["ids"]  # the colour alone says it
+        if space.parents:
+            entry["parent"] = space.parents[index]
+        yield entry
+
+
+def _yaml_id(space: LabelSpace, file_id: int) -> int | list[int]:
+    return file_id if space.masks == "index" else list(unpack(file_id))
+
+
+def _flow(value: Any) -> str:
+    """One line of YAML, quoted where it has to be."""
+    text: str = yaml.safe_dump(
+        value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
+    )
+    return text.strip()
+
+
+def _word(spec: Mapping[str, Any], key: str, known: Sequence[str]) -> Any:
+    value = spec.get(key, known[0])
+    if value not in known:
+        raise UserError(f"{key}={value} is unknown; choose {', '.join(known)}")
+    return value
 
 
 def _check_keys(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
@@ -153,70 +206,6 @@ def _check_names(names: Sequence[str], task: str) -> None:
         )
     if len(names) > MAX_CLASSES:
         raise UserError(f"{len(names)} classes are more than the {MAX_CLASSES} that a 16-bit target holds")
-
-
-def _column(spec: Mapping[str, Any], classes: Sequence[Mapping[str, Any]], key: str) -> Sequence[Any]:
-    """Values of ``ids`` or ``colors`` per class, from the parallel list or from the classes."""
-    single = key.removesuffix("s") if key == "colors" else key
-    inside = [c.get(single) for c in classes]
-    given = [c["name"] for c, value in zip(classes, inside, strict=True) if value is not None]
-    if spec.get(key) is not None:
-        column = spec[key]
-        if not isinstance(column, Sequence) or isinstance(column, str) or len(column) != len(classes):
-            size = len(column) if isinstance(column, Sequence) else "no list"
-            raise UserError(f"`{key}` must have one entry per name: {len(classes)} names, {key}: {size}")
-        if given:
-            raise UserError(f"`{key}` is given twice: as a list and inside class '{given[0]}'; keep one")
-        return column
-    if key == "ids" and not given:
-        return range(len(classes))
-    if key == "ids" and len(given) < len(classes):
-        missing = next(c["name"] for c in classes if c.get("ids") is None)
-        raise UserError(
-            f"class '{missing}' has no ids while '{given[0]}' has; give ids to every class or to none"
-        )
-    return inside
-
-
-def _ids(value: Any, what: str) -> tuple[int, ...]:
-    listed = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    for i in listed:
-        if not isinstance(i, int) or isinstance(i, bool) or not 0 <= i <= MAX_ID:
-            raise UserError(f"{what}: {i!r} is no mask value; give whole numbers from 0 to {MAX_ID}")
-    return tuple(listed)
-
-
-def _check_ids(names: Sequence[str], ids: Sequence[Sequence[int]], ignore: Sequence[int], task: str) -> None:
-    owner: dict[int, str] = {}
-    for name, group in zip(names, ids, strict=True):
-        if len(set(group)) < len(group):
-            raise UserError(f"ids of class '{name}' hold a number twice: {list(group)}")
-        for i in group:
-            if i in ignore:
-                raise UserError(f"id {i} is both class '{name}' and in `ignore`; remove it from one of them")
-            if i in owner and task != "multilabel":
-                raise UserError(
-                    f"id {i} is both '{owner[i]}' and '{name}'; a pixel has one class unless task: multilabel"
-                )
-            owner[i] = name
-
-
-def _colors(names: Sequence[str], given: Sequence[Any]) -> tuple[tuple[int, int, int], ...]:
-    for name, color in zip(names, given, strict=True):
-        if color is not None and not _is_color(color):
-            raise UserError(
-                f"color of class '{name}' must be [red, green, blue], each 0 to 255, not {color!r}"
-            )
-    return tuple(
-        default if color is None else (color[0], color[1], color[2])
-        for color, default in zip(given, safe_colors(len(names)), strict=True)
-    )
-
-
-def _is_color(value: Any) -> bool:
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 3:
-        return False
-    return all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 255 for v in value)
 
 
 def _rest(value: Any, names: Sequence[str], task: str) -> str:

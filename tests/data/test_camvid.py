@@ -42,3 +42,13 @@ def test_a_data_set_without_val_and_test_is_accepted(root):
 def test_the_root_must_be_given():
     with pytest.raises(UserError, match=r"data.root is not set: give the folder that holds CamVid's"):
         camvid(None)
+
+
+def test_files_without_a_partner_are_left_out_and_told_part_by_part(root):
+    for name in ("train/0006R0_f2.jpg", "val/0016E5_2.jpg", "testannot/Seq05VD_9.png"):
+        Image.fromarray(np.zeros((4, 6), np.uint8)).save(root / name)
+    source = camvid(root)
+    assert len(source.samples) == 3
+    images, masks = source.faults
+    assert images.files == (str(root / "train/0006R0_f2.jpg"), str(root / "val/0016E5_2.jpg"))
+    assert masks.files == (str(root / "testannot/Seq05VD_9.png"),)

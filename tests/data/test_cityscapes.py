@@ -41,10 +41,14 @@ def test_the_official_test_part_must_be_asked_for_and_needs_masks(root):
     assert names == ["berlin/berlin_000002_000019"]
 
 
-def test_an_image_without_a_mask_is_an_error(root):
+def test_an_image_without_a_mask_is_left_out_and_told(root):
     frame(root, "train", "aachen", 7, masks=("color",))
-    with pytest.raises(UserError, match=r"images without a mask: 1 \(first: .*aachen_000007"):
-        cityscapes(root)
+    frame(root, "val", "lindau", 8, masks=("color",))
+    source = cityscapes(root)
+    assert len(source.samples) == 2
+    (fault,) = source.faults
+    assert fault.kind == "unpaired"
+    assert [name.rpartition("/")[2][:13] for name in fault.files] == ["aachen_000007", "lindau_000008"]
 
 
 def test_a_missing_part_is_named(root):

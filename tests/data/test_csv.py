@@ -56,9 +56,9 @@ def test_names_are_safe_even_for_paths_outside_the_root(root):
         ("image;mask\ni/a.png;m/a.png\n", {}, "set data.delimiter"),
         ("image,mask\ni/a.png,m/a.png\n", {"split_column": "fold"}, "no column 'fold'"),
         (
-            "image,mask\ni/a.png,m/a.png\ni/c.png,m/b.png\n",
+            "image,mask\ni/c.png,m/b.png\ni/d.png,m/b.png\n",
             {},
-            r"t.csv row 3: image .*i/c.png does not exist",
+            r"t.csv row 2: .*i/c.png does not exist; paths are relative to ",
         ),
         ("image,mask\ni/a.png,\n", {}, "row 2: column 'mask' is empty"),
         ("image,mask,split\ni/a.png,m/a.png,hold-out\n", {}, "row 2: split 'hold-out' is unknown"),
@@ -85,3 +85,13 @@ def test_a_blank_after_the_comma_of_the_header_is_no_part_of_a_column(tmp_path):
 
     (tmp_path / "list.csv").write_text("image, mask\na.png, b.png\n")
     assert set(_rows(tmp_path / "list.csv", ",")[0]) == {"image", "mask"}
+
+
+def test_rows_whose_files_do_not_exist_are_left_out_and_told_in_order(root):
+    source = table(root, "image,mask\ni/z.png,m/a.png\ni/a.png,m/a.png\ni/c.png,m/c.png\ni/b.png,m/b.png\n")
+    assert [s.name for s in source.samples] == ["i/a", "i/b"]
+    (fault,) = source.faults
+    assert fault.files == tuple(str(root / name) for name in ("i/z.png", "i/c.png", "m/c.png"))
+    assert (fault.kind, fault.severity) == ("unpaired", "error")
+    assert "3 files of " in fault.message
+    assert "do not exist (rows 2, 4); paths are relative to" in fault.message

@@ -1,4 +1,5 @@
 import hashlib
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import torch
 from segkit.augment.augment import Augment
 from segkit.augment.fit import stretch, stretch_target
 from segkit.data.datamodule import SegmentationData
+from segkit.data.fault import Fault
 from segkit.data.streets import Streets
 from segkit.types import LabelSpace, Sample, UserError
 
@@ -147,6 +149,9 @@ def test_pictures_of_several_sizes_are_padded_and_their_sizes_kept():
         ({"num_workers": -1}, r"data\.num_workers=-1"),
         ({"fit": "squeeze"}, r"data\.fit=squeeze: choose stretch or crop"),
         ({"eval_resolution": "half"}, r"data\.eval_resolution=half"),
+        ({"sampler": "rare"}, r"data\.sampler=rare: choose uniform, class_balanced or rare_first"),
+        ({"sampler_temperature": 0.0}, r"data\.sampler_temperature=0.0: must be at least 0.001"),
+        ({"sampler_temperature": float("nan")}, r"data\.sampler_temperature=nan"),
     ],
 )
 def test_values_out_of_range_are_refused_in_one_line(options, message):
@@ -158,3 +163,111 @@ def test_an_empty_part_is_refused_before_training():
     source = Streets(LABELS, train_samples=3, val_samples=0, test_samples=0, height=32, width=48)
     with pytest.raises(UserError, match="the validation part is empty"):
         _data(source=source, val_fraction=0.0).check_training()
+
+
+class _Tail:
+    """Twelve pictures of one class; two of them show another in one corner, one is ignored."""
+
+    def __init__(self, task="multiclass"):
+        ids = ((0,), (1,)) if task != "binary" else ((0,), (1, 255))
+        self.labels = LabelSpace(("road", "post"), ((1, 1, 1), (2, 2, 2)), ids, task=task)
+        self.samples = tuple(
+            Sample(f"{i:02}", Path(), None, "", "train" if i < 12 else "val") for i in range(13)
+        )
+
+    def read(self, sample):
+        number = int(sample.name)
+        image = np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
+        target = np.zeros((48, 64), np.uint8)
+        if number < 2:
+            target[45:47, 60:62] = 1
+        if number == 5:
+            target[:] = 255
+        if self.labels.task != "multilabel":
+            return image, target
+        planes = np.stack([(target == 0) & (number < 8), target == 1], 2).astype(np.uint8)
+        return image, np.where(target[..., None] == 255, 255, planes).astype(np.uint8)
+
+
+def _seen(source, **options):
+    """Index and target of every sample of an epoch."""
+    data = _data(source=source, size=(16, 16), fit="crop", **options)
+    return [(int(i), t) for b in data.train_dataloader() for i, t in zip(b.index, b.target, strict=True)]
+
+
+@pytest.mark.parametrize("kind", ["class_balanced", "rare_first"])
+def test_a_rare_class_is_drawn_more_often_and_its_crops_show_it(kind):
+    uniform, seen = _seen(_Tail()), _seen(_Tail(), sampler=kind)
+    assert len(seen) == len(uniform) == 12
+    assert sum(bool((t == 1).any()) for _, t in uniform) <= 1
+    assert sum(bool((t == 1).any()) for _, t in seen) >= 6  # half of the draws at least are made for it
+    assert 5 not in {i for i, _ in seen}
+
+
+def test_a_sample_that_is_drawn_again_is_augmented_differently():
+    seen = _samples(_data(source=_Tail(), sampler="class_balanced").train_dataloader())
+    assert len({i for i, _ in seen}) < len(seen) == 12
+    assert len({h for _, h in seen}) == len(seen)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create . worker processes")
+def test_weighted_batches_are_the_same_for_any_number_of_workers_and_any_batch_size():
+    runs = [
+        _samples(_data(_Trainer(epoch=2), _Tail(), sampler="rare_first", **o).train_dataloader())
+        for o in ({}, {"num_workers": 2}, {"batch_size": 5})
+    ]
+    assert runs[0] == runs[1] == runs[2]
+
+
+def test_in_a_multilabel_task_a_picture_without_any_label_is_drawn_once():
+    seen = [i for i, _ in _seen(_Tail("multilabel"), sampler="class_balanced")]
+    assert [seen.count(i) for i in (8, 9, 10, 11)] == [1, 1, 1, 1]
+
+
+def test_what_an_epoch_will_show_is_logged_by_the_first_process_before_it_begins(caplog):
+    with caplog.at_level(logging.INFO, "segkit.data.datamodule"):
+        for rank in (0, 1):
+            _data(_Trainer(rank=rank, world=2), _Tail(), sampler="class_balanced").train_dataloader()
+        _data(source=_Tail()).train_dataloader()
+    (record,) = caplog.records
+    lines = record.getMessage().splitlines()
+    assert lines[0] == "data.sampler=class_balanced: pictures of an epoch that show each class"
+    assert lines[2].split() == ["road", "11", "12.0", "6.0", "4"]
+    assert lines[3].split() == ["post", "2", "7.1", "6.0", "4"]
+
+
+def test_class_pixels_are_counted_once(monkeypatch):
+    source = _Tail()
+    data, reads = _data(source=source, sampler="rare_first"), []
+    read = source.read
+    monkeypatch.setattr(source, "read", lambda sample: reads.append(sample) or read(sample))
+    assert data.pixel_counts().sum(0).tolist() == [11 * 48 * 64 - 8, 8]
+    data.train_dataloader()
+    assert len(reads) == 12
+
+
+def test_what_was_wrong_when_files_were_listed_is_refused():
+    source = _Tail()
+    source.faults = [
+        Fault("odd", "looks odd", "look", severity="suspicion"),
+        Fault("unpaired", "images without a mask", "add them", ("a.png", "b.png")),
+        Fault("unpaired", "masks without an image", "add them", ("c.png",)),
+    ]
+    with pytest.raises(UserError) as error:
+        _data(source=source)
+    assert str(error.value) == "a.png, b.png: images without a mask; add them (and 1 more fault)"
+    source.faults = source.faults[:1]
+    _data(source=source)
+
+
+class _Unsplit(_Tail):
+    def __init__(self):
+        super().__init__()
+        self.samples = tuple(s._replace(split="") for s in self.samples)
+
+
+def test_a_stratified_split_has_every_class_on_both_sides():
+    for seed in range(8):
+        data = _data(source=_Unsplit(), stratify=True, seed=seed, val_fraction=0.5, test_fraction=0.0)
+        rare = {s.name for s in data.samples[:2]}
+        assert all(len(rare & {s.name for s in data.part(p)}) == 1 for p in ("train", "val"))

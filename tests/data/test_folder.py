@@ -96,11 +96,6 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
             "there is, for example, a.png: set data.mask",
         ),
         (
-            ("images/a.png", "masks/a.png", "images/b.png", "images/c.png", "masks/d.png"),
-            {},
-            r"images without a mask: 2 \(first: .*b.png, .*c.png\) and masks without an image: 1 .*d.png",
-        ),
-        (
             ("images/a.png", "images/a.jpg", "masks/a.png"),
             {},
             "two images have one name: .*a.jpg and .*a.png",
@@ -164,3 +159,53 @@ def test_a_sample_reads_as_rgb_and_target(tmp_path):
     assert image.shape == (4, 6, 3)
     assert (target == 1).all()
     assert source.read(source.samples[0]._replace(mask=None))[1] is None
+
+
+def test_files_without_a_partner_are_left_out_and_all_of_them_told(tmp_path):
+    names = [f"images/{i}.png" for i in "abcdef"] + ["masks/a.png", "masks/x.png"]
+    source = folder(layout(tmp_path, *names), LABELS)
+    assert [s.name for s in source.samples] == ["a"]
+    images, masks = source.faults
+    assert images.files == tuple(str(tmp_path / f"images/{i}.png") for i in "bcdef")
+    assert masks.files == (str(tmp_path / "masks/x.png"),)
+    assert (images.kind, images.severity, images.samples) == ("unpaired", "error", ())
+    assert "b.png, " in images.line()
+    assert "and 2 more: 5 images without a mask (not annotated" in images.line()
+    assert masks.line().endswith("add their images, or move these files elsewhere")
+    assert folder(layout(tmp_path / "whole", "images/a.png", "masks/a.png"), LABELS).faults == []
+
+
+def test_names_that_differ_only_in_capitals_are_told_as_such(tmp_path):
+    source = folder(
+        layout(tmp_path, "images/a.png", "masks/a.png", "images/B.png", "masks/b.png", "images/c.png"), LABELS
+    )
+    assert ["capital letters" in f.message for f in source.faults] == [True, True]
+    assert source.faults[1].fix.startswith("rename these")
+
+
+def test_an_unpaired_image_outside_the_splits_does_not_hide_them(tmp_path):
+    source = folder(layout(tmp_path, "images/train/x.png", "masks/train/x.png", "images/y.png"), LABELS)
+    assert [(s.name, s.split) for s in source.samples] == [("train/x", "train")]
+    assert len(source.faults) == 1
+
+
+@pytest.mark.parametrize("kind", ["rgb", "palette"])
+def test_masks_of_colours_are_read_through_their_colour_map(tmp_path, kind):
+    indices = np.random.default_rng(0).integers(0, 3, (5, 7)).astype(np.uint8)
+    palette = np.array([(255, 0, 0), (0, 128, 0), (0, 0, 0)], np.uint8)
+    picture(tmp_path / "images/a.png", (7, 5))
+    (tmp_path / "masks").mkdir()
+    mask = Image.fromarray(palette[indices])
+    if kind == "palette":  # shuffled: its numbers mean nothing
+        mask = Image.fromarray((7 * indices + 3).astype(np.uint8)).convert("P")
+        colors = np.zeros((256, 3), np.uint8)
+        colors[[3, 10, 17]] = palette
+        mask.putpalette(colors.ravel().tolist())
+    mask.save(tmp_path / "masks/a.png")
+    names = [{"name": "a", "color": [255, 0, 0]}, {"name": "b", "color": [0, 128, 0]}]
+    source = folder(tmp_path, {"masks": "color", "names": names, "ignore": [[0, 0, 0]]})
+    expected = np.where(indices == 2, 255, indices)
+    np.testing.assert_array_equal(source.read(source.samples[0])[1], expected)
+    strict = folder(tmp_path, {"masks": "color", "names": names})
+    with pytest.raises(UserError, match=r"does not know: \(0, 0, 0\) "):
+        strict.read(strict.samples[0])

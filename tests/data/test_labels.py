@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segkit.data.labels import read_labels, shipped_labels
+from segkit.data.labels import labels_yaml, read_labels, shipped_labels
 from segkit.data.palette import safe_colors, seen
 from segkit.types import LabelSpace, UserError
 
@@ -112,6 +113,8 @@ def test_an_unknown_id_is_named_with_its_pixels_even_beyond_the_table():
         labels.encode(np.array([[0, 70000, 70000]], np.uint32))
 
 
+RED, GREEN, BLUE = [255, 0, 0], [0, 128, 0], [0, 0, 255]
+COLORS = {"masks": "color", "names": ["a", "b"]}
 BAD = {
     "names.*twice": {"names": ["a", "a"]},
     "id 1 is both 'a' and 'b'": {"names": ["a", "b"], "ids": [1, 1]},
@@ -133,6 +136,21 @@ BAD = {
     "task=multi is unknown": {"names": ["a", "b"], "task": "multi"},
     "must list the classes": {"ids": [1, 2]},
     "'b' has no parent": {"names": [{"name": "a", "parent": "x"}, "b"]},
+    "masks=colour is unknown; choose index, color": {"names": ["a", "b"], "masks": "colour"},
+    "masks: color goes with task: multiclass": {"names": ["a"], "masks": "color", "task": "multilabel"},
+    r"ids of class 'a': 3 is no colour; with masks: color give \[red": {**COLORS, "ids": [3, RED]},
+    r"ids of class 'a': 7 is no colour": {**COLORS, "ids": [[7, 8], RED]},
+    r"ids of class 'a': \[0, 0, 256\] is no colour": {**COLORS, "ids": [[[0, 0, 256]], RED]},
+    r"color of class 'b' must be": {**COLORS, "colors": [RED, 5]},
+    r"ignore: 255 is no colour": {**COLORS, "colors": [RED, GREEN], "ignore": 255},
+    r"colour \(255, 0, 0\) is both 'a' and 'b'; .*; merge these classes": {**COLORS, "colors": [RED, RED]},
+    r"hold a colour twice: \[\(255, 0, 0\), \(255, 0, 0\)\]": {**COLORS, "ids": [[RED, RED], GREEN]},
+    r"\(255, 0, 0\) is both class 'a' and in `ignore`": {**COLORS, "colors": [RED, GREEN], "ignore": [RED]},
+    "class 'b' has no color, by which masks: color knows it": {**COLORS, "colors": [RED, None]},
+    r"ids of class 'b': \[255, 0, 0\] is a colour; set masks: color": {
+        "names": ["a", "b"],
+        "ids": [1, [RED]],
+    },
 }
 
 
@@ -147,7 +165,7 @@ def test_a_mistake_is_named_in_one_line(message):
     ("spec", "message"),
     [
         ("cityscape19", "did you mean 'cityscapes19'"),
-        (None, "data.labels is not set"),
+        (None, "data.labels is not set: give one of .*binary, .*`python -m segkit.analyze .* writes one"),
         ("nowhere.yaml", "does not exist"),
     ],
 )
@@ -169,3 +187,92 @@ def test_default_colours_differ_for_every_kind_of_vision():
     distance = np.linalg.norm(colors[:, :, None] - colors[:, None], axis=-1).min(0)
     assert distance[~np.eye(21, dtype=bool)].min() > 15  # 2.3 is just noticeable
     assert len(safe_colors(1000)) == 1000
+
+
+def packed(*colors):
+    return np.array([[65536 * r + 256 * g + b for r, g, b in colors]], np.uint32)
+
+
+def test_colours_mean_classes_and_several_may_mean_one():
+    labels = read_labels(
+        {
+            "masks": "color",
+            "names": [
+                {"name": "road", "color": RED},
+                {"name": "car", "ids": [GREEN, BLUE]},
+                {"name": "tree", "ids": [[1, 2, 3]], "color": [9, 9, 9]},
+            ],
+            "ignore": [[0, 0, 0]],
+        }
+    )
+    assert labels.encode(packed(RED, GREEN, BLUE, [1, 2, 3], [0, 0, 0])).tolist() == [[0, 1, 1, 2, 255]]
+    assert labels.colors == ((255, 0, 0), (0, 128, 0), (9, 9, 9))
+    with pytest.raises(UserError, match=r"not in the label space: \(9, 9, 9\) \(1 pixels\)"):
+        labels.encode(packed([9, 9, 9]))
+
+
+def test_no_colour_is_ignored_unless_the_label_space_says_so():
+    spec = {**COLORS, "colors": [RED, [0, 0, 255]]}
+    assert read_labels(spec).ignore == ()
+    assert read_labels(spec).encode(packed([0, 0, 255])).tolist() == [[1]]  # its id is 255
+    assert read_labels({**spec, "ignore": GREEN}).ignore == (128 << 8,)
+
+
+def test_with_colours_too_the_rest_can_be_a_class_without_a_colour_of_its_own():
+    spec = {"task": "binary", "masks": "color", "names": ["background", "crack"], "rest": "background"}
+    labels = read_labels({**spec, "colors": [None, RED]})
+    assert labels.encode(packed([5, 5, 5], RED)).tolist() == [[0, 1]]
+
+
+def test_a_checkpoint_from_before_colours_is_read_as_index_masks():
+    values = read_labels("camvid11").to_dict()
+    del values["masks"]
+    assert LabelSpace.from_dict(values) == read_labels("camvid11")
+    colored = read_labels({**COLORS, "colors": [RED, GREEN]})
+    assert LabelSpace.from_dict(colored.to_dict()) == colored
+
+
+@st.composite
+def label_spaces(draw):
+    """Every kind of label space that a file can describe."""
+    task, masks = draw(st.sampled_from(["multiclass", "binary", "multilabel"])), "index"
+    if task != "multilabel":
+        masks = draw(st.sampled_from(["index", "color"]))
+    text = st.text(min_size=1, max_size=8).filter(lambda t: t.isprintable() and t.strip())
+    odd = st.sampled_from(
+        ["no", "1", "1.5", "null", "~", "=", "<<", "a: b", "{x", "- a", "#", "'", '"', "é🚗"]
+    )
+    name = (text | odd).filter(lambda t: t not in ("error", "ignore", "none"))
+    count = 2 if task == "binary" else draw(st.integers(1 if task == "multilabel" else 2, 6))
+    names = draw(st.lists(name, min_size=count, max_size=count, unique=True))
+    color = st.tuples(*[st.integers(0, 255)] * 3).map(list)
+    number = color if masks == "color" else st.integers(0, 2**24 - 1)
+    drawn = draw(st.lists(number, max_size=12, unique_by=str))
+    owner = [draw(st.integers(0, count)) for _ in drawn]
+    groups = [[i for i, o in zip(drawn, owner, strict=True) if o == c] for c in range(count + 1)]
+    spec = {"task": task, "masks": masks, "names": names, "ids": groups[:count], "ignore": groups[count]}
+    spec["colors"] = draw(st.none() | st.lists(st.none() | color, min_size=count, max_size=count))
+    spec["rest"] = draw(st.sampled_from([*names, "error", "ignore"] + ["none"] * (task == "multilabel")))
+    if draw(st.booleans()):
+        spec["names"] = [{"name": n, "parent": draw(name)} for n in names]
+    return read_labels(spec)
+
+
+@given(label_spaces())
+def test_a_label_space_written_as_yaml_is_read_back_the_same(labels):
+    text = "# a comment may precede\n" + labels_yaml(labels)
+    assert read_labels(yaml.safe_load(text)) == labels
+
+
+@pytest.mark.parametrize("name", shipped_labels())
+def test_every_shipped_label_space_can_be_written(name, tmp_path):
+    (tmp_path / "labels.yaml").write_text(labels_yaml(read_labels(name)))
+    assert read_labels(tmp_path / "labels.yaml") == read_labels(name)
+
+
+def test_a_written_label_space_has_one_readable_line_per_class():
+    lines = labels_yaml(read_labels("camvid11")).splitlines()
+    assert "  - {name: road, ids: 3, color: [128, 64, 128]}" in lines
+    assert "ignore: [11]" in lines
+    written = labels_yaml(read_labels({**COLORS, "colors": [RED, GREEN]}))
+    assert "  - {name: a, color: [255, 0, 0]}\n" in written

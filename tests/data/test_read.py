@@ -132,7 +132,9 @@ def test_a_coloured_mask_is_refused_with_its_colours(tmp_path, suffix):
     mask = np.zeros((4, 4, 3), np.uint8)
     mask[:2] = (128, 64, 0)
     path = save(tmp_path / f"m{suffix}", mask)
-    with pytest.raises(UserError, match=r"2 colours: \(0, 0, 0\), \(128, 64, 0\); convert"):
+    with pytest.raises(
+        UserError, match=r"2 colours: \(0, 0, 0\), \(128, 64, 0\); set `masks: color`.*analyze"
+    ):
         read_mask(path)
 
 
@@ -227,3 +229,63 @@ def _grey_png(values, bits):
     header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0, 0, 0, 0)
     body = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+PALETTE = RNG.integers(0, 256, (256, 3)).astype(np.uint8)
+COLORED = PALETTE[INDEX]
+PACKED = (COLORED.astype(np.uint32) * [65536, 256, 1]).sum(2)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".webp"])
+def test_a_coloured_mask_gives_packed_colours(tmp_path, suffix):
+    path = save(tmp_path / f"m{suffix}", COLORED, **({"lossless": True} if suffix == ".webp" else {}))
+    mask = read_mask(path, "color")
+    assert mask.dtype == np.uint32
+    np.testing.assert_array_equal(mask, PACKED)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".gif"])
+def test_a_palette_mask_can_be_read_by_its_colours(tmp_path, suffix):
+    mask = Image.fromarray(INDEX).convert("P")
+    mask.putpalette(PALETTE.ravel().tolist())
+    path = save(tmp_path / f"m{suffix}", mask)
+    np.testing.assert_array_equal(read_mask(path, "color"), PACKED)
+
+
+def test_transparency_does_not_change_a_masks_colours(tmp_path):
+    mask = Image.fromarray(INDEX).convert("P")
+    mask.putpalette(PALETTE.ravel().tolist())
+    kinds = {"one": {"transparency": 0}, "many": {"transparency": bytes(range(256))}}
+    for name, options in kinds.items():
+        np.testing.assert_array_equal(
+            read_mask(save(tmp_path / f"{name}.png", mask, **options), "color"), PACKED
+        )
+    alpha = np.dstack([COLORED, INDEX])
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "a.png", alpha), "color"), PACKED)
+    key = {"transparency": tuple(int(v) for v in COLORED[0, 0])}
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "k.png", COLORED, **key), "color"), PACKED)
+
+
+def test_grey_and_one_bit_masks_are_grey_colours(tmp_path):
+    grey = read_mask(save(tmp_path / "g.png", INDEX), "color")
+    np.testing.assert_array_equal(grey, INDEX.astype(np.uint32) * 0x10101)
+    black_white = read_mask(save(tmp_path / "b.png", INDEX > 5), "color")
+    np.testing.assert_array_equal(black_white, (INDEX > 5) * 0xFFFFFF)
+
+
+def test_colours_that_cannot_be_told_apart_are_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "d.png"), COLORED.astype(np.uint16) * 3)
+    for path in (tmp_path / "d.png", save(tmp_path / "g.png", INDEX.astype(np.uint16) * 3)):
+        with pytest.raises(UserError, match="more than 8 bits per channel"):
+            read_mask(path, "color")
+    with pytest.raises(UserError, match="is a JPEG"):
+        read_mask(save(tmp_path / "m.jpg", COLORED), "color")
+
+
+def test_coloured_masks_obey_exif_orientation_as_pictures_do(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    path = save(tmp_path / "m.png", COLORED, exif=exif)
+    np.testing.assert_array_equal(
+        read_mask(path, "color"), (read_image(path).astype(np.uint32) * [65536, 256, 1]).sum(2)
+    )

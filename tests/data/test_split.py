@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segkit.data.split import assign, read_split, write_split
-from segkit.types import Sample, UserError
+from segkit.data.divergence import divergence
+from segkit.data.split import assign, extend, fold_ratios, folds, read_split, write_split
+from segkit.types import SPLITS, Sample, UserError
 
 
 def make(count, groups=0, splits=None):
@@ -130,3 +131,126 @@ def test_a_split_written_by_hand_is_checked(tmp_path, text, message):
         read_split(path, make(1))
     with pytest.raises(UserError, match="does not exist"):
         read_split(tmp_path / "none.csv", make(1))
+
+
+def uneven(samples, seed=0):
+    """Counts of 5 classes, each rarer than the one before, in the order of the samples."""
+    by_name = {}
+    for s in sorted(samples):
+        rng = np.random.default_rng([seed, *s.name.encode()])
+        by_name[s.name] = (rng.random(5) < 0.9 / np.arange(1, 6)) * rng.integers(1, 9000, 5)
+    return np.array([by_name[s.name] for s in samples])
+
+
+def measure(samples, parts, ratios=(0.7, 0.15, 0.15)):
+    return divergence(uneven(samples), np.array([SPLITS.index(p) for p in parts]), ratios)
+
+
+@pytest.mark.parametrize("groups", [0, 37])
+def test_with_counts_every_part_has_its_share_of_every_class(groups):
+    samples = make(300, groups=groups)
+    found = measure(samples, assign(samples, 0.15, 0.15, 0, lambda: uneven(samples)))
+    chance = measure(samples, assign(samples, 0.15, 0.15, 0))
+    assert found.worst < 0.3 * chance.worst
+    assert found.mean < 0.3 * chance.mean
+
+
+def test_a_split_with_counts_depends_on_the_seed_and_not_on_the_order_of_the_samples():
+    samples = make(120, groups=31)
+    parts = dict(zip(samples, assign(samples, 0.2, 0.2, 3, lambda: uneven(samples)), strict=True))
+    shuffled = [samples[i] for i in np.random.default_rng(0).permutation(120)]
+    assert dict(zip(shuffled, assign(shuffled, 0.2, 0.2, 3, lambda: uneven(shuffled)), strict=True)) == parts
+    assert assign(samples, 0.2, 0.2, 4, lambda: uneven(samples)) != list(parts.values())
+
+
+def test_masks_are_counted_only_where_something_is_divided():
+    def never():
+        raise AssertionError
+
+    whole = make(6, splits=["train", "val", "test"] * 2)
+    assert assign(whole, 0.3, 0.3, 0, never) == ["train", "val", "test"] * 2
+    assert assign(make(5), 0, 0, 0, never) == ["train"] * 5
+
+
+def test_validation_that_is_carved_out_of_training_has_its_share_of_every_class():
+    samples = make(400, splits=["train", "train", "train", "test"] * 100)
+    parts = assign(samples, 0.2, 0.1, 0, lambda: uneven(samples))
+    assert [p == "test" for p in parts] == [s.split == "test" for s in samples]
+    rows = [i for i, p in enumerate(parts) if p != "test"]
+    found = divergence(
+        uneven(samples)[rows], np.array([SPLITS.index(parts[i]) for i in rows]), (0.8, 0.2, 0.0)
+    )
+    assert found.worst < 0.03
+
+
+@pytest.mark.parametrize("groups", [0, 23])
+@pytest.mark.parametrize("counted", [False, True])
+def test_in_folds_every_sample_validates_once_and_groups_stay_whole(groups, counted):
+    samples = make(200, groups=groups)
+    found = folds(samples, 5, 0.1, 0, (lambda: uneven(samples)) if counted else None)
+    assert len(found) == 5
+    for sample, parts in zip(samples, zip(*found, strict=True), strict=True):
+        assert Counter(parts) in (Counter(train=4, val=1), Counter(test=5)), sample
+    for parts in found:
+        assert len({(s.group, p) for s, p in zip(samples, parts, strict=True)}) == (
+            groups or len({("", p) for p in parts})
+        )
+        assert abs(parts.count("test") - 20) <= (0 if not groups else 9)
+    if counted:
+        fold = [parts.index("val") if "val" in parts else 5 for parts in zip(*found, strict=True)]
+        ratios = fold_ratios(5, 0.1)
+        chance = folds(samples, 5, 0.1, 0)
+        lot = [parts.index("val") if "val" in parts else 5 for parts in zip(*chance, strict=True)]
+        own, other = (divergence(uneven(samples), np.array(x), ratios) for x in (fold, lot))
+        assert own.mean < 0.6 * other.mean
+
+
+def test_folds_keep_the_official_test_part_and_pool_the_rest():
+    samples = make(60, splits=["train", "val", "test"] * 20)
+    for parts in folds(samples, 4, 0.5, 0, lambda: uneven(samples)):
+        assert [p == "test" for p in parts] == [s.split == "test" for s in samples]
+        assert parts.count("val") == 10
+
+
+def test_new_samples_join_a_frozen_split_and_the_old_ones_stay():
+    samples = make(300, groups=60)
+    old = [s for s in samples if int(s.name[1:]) % 3]
+    parts = assign(old, 0.15, 0.15, 0, lambda: uneven(old))
+    frozen = {s.name: p for s, p in zip(old, parts, strict=True)}
+    [new] = extend(samples, [frozen], 0.15, 0.15, 0, lambda: uneven(samples))
+    assert {s.name: p for s, p in zip(samples, new, strict=True) if s.name in frozen} == frozen
+    assert len({(s.group, p) for s, p in zip(samples, new, strict=True)}) == 60
+    more = [*samples, *(Sample(f"t{i}", Path()) for i in range(150))]
+    [larger] = extend(more, [frozen], 0.15, 0.15, 0, lambda: uneven(more))
+    assert measure(more, larger).worst < 0.1
+    # A sample that is no longer there does no harm, and an official split is kept.
+    fewer = [*samples[5:], Sample("u", Path(), None, "", "val")]
+    assert extend(fewer, [frozen], 0.15, 0.15, 0, lambda: uneven(fewer))[0][-1] == "val"
+
+
+def test_new_samples_join_folds():
+    samples = make(120)
+    old = folds(samples[:90], 3, 0.1, 0, lambda: uneven(samples[:90]))
+    frozen = [{s.name: p for s, p in zip(samples, parts, strict=False)} for parts in old]
+    new = extend(samples, frozen, 0, 0.1, 0, lambda: uneven(samples))
+    assert [parts[:90] for parts in new] == old
+    assert {Counter(parts).total() for parts in zip(*new, strict=True)} == {3}
+    assert {tuple(sorted(parts)) for parts in zip(*new, strict=True)} == {
+        ("train", "train", "val"),
+        ("test", "test", "test"),
+    }
+    with pytest.raises(UserError, match=r"'s000' is val, val, .* in these 3 splits, which are no folds"):
+        extend(samples, [{"s000": "val"}, {"s000": "val"}, {"s000": "train"}], 0, 0.1, 0, lambda: 0)
+
+
+@pytest.mark.parametrize(
+    ("k", "groups", "message"),
+    [
+        (1, 0, "split.folds=1: give at least 2"),
+        (7, 5, "split.folds=7: 5 groups cannot be divided into 7 folds and a test part; lower it"),
+        (2, 2, "split.folds=2: 2 groups cannot be divided into 2 folds and a test part"),
+    ],
+)
+def test_impossible_folds_are_an_error(k, groups, message):
+    with pytest.raises(UserError, match=message):
+        folds(make(30, groups=groups), k, 0.1, 0)
