@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segkit.types import UserError
+from segkit.types import Task, UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Counts = NDArray[Any]
+
+
+def uniform(counts: Counts) -> Counts:
+    """1 for every class: as without weights, where a class's part of the loss is its part of the pixels."""
+    return np.ones(counts.shape[1])
 
 
 def inverse(counts: Counts) -> Counts:
@@ -54,11 +59,14 @@ def sqrt(counts: Counts) -> Counts:
 
 
 SCHEMES: dict[str, Callable[[Counts], Counts]] = {
-    f.__name__: f for f in (inverse, median_frequency, effective_number, enet, sqrt)
+    f.__name__: f for f in (uniform, inverse, median_frequency, effective_number, enet, sqrt)
 }
 
 
-def class_weights(scheme: str | Sequence[float], counts: Counts, cap: float = 10.0) -> list[float]:
+CAP = 10.0  # largest weight of a class, in means over the pixels
+
+
+def class_weights(scheme: str | Sequence[float], counts: Counts, cap: float = CAP) -> list[float]:
     """Turn what the user asked for into one weight per class.
 
     A scheme's weights are scaled so that their mean over the training pixels is 1, which
@@ -97,6 +105,27 @@ def class_weights(scheme: str | Sequence[float], counts: Counts, cap: float = 10
     share = counts.sum(0)[shown] / counts.sum()
     weights[shown] = _normalised(SCHEMES[scheme](counts[:, shown]), share, cap)
     return [float(w) for w in weights]
+
+
+def loss_share(weights: Sequence[float], counts: Counts, task: Task) -> list[float]:
+    """How much of the weighted cross-entropy each class carries while all pixels lose the same.
+
+    With a softmax or one sigmoid a pixel counts with the weight of its own class. Multilabel
+    classes each ask yes or no of every pixel, so there the pixels do not matter.
+
+    Args:
+        weights: K numbers, as `class_weights` gives them.
+        counts: ``[images, K]`` int64, pixels of each class in each training image.
+        task: What the label space says.
+
+    Returns:
+        K numbers from 0 to 1 that add up to 1; zeros where there is no pixel.
+    """
+    carried = np.asarray(weights, np.float64)
+    if task != "multilabel":
+        carried = carried * np.asarray(counts, np.float64).sum(0)
+    total = carried.sum()
+    return [float(c / total) if total > 0 else 0.0 for c in carried]
 
 
 def _normalised(weights: Counts, share: Counts, cap: float) -> Counts:

@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segkit.loss.weights import SCHEMES, class_weights
-from segkit.types import UserError
+from segkit.loss.bce import bce
+from segkit.loss.ce import ce
+from segkit.loss.weights import SCHEMES, class_weights, loss_share
+from segkit.types import LabelSpace, UserError
 
 # Two images of 1000 pixels; class 2 is in the second alone, class 3 nowhere.
 COUNTS = np.array([[900, 100, 0, 0], [700, 200, 100, 0]], np.int64)
@@ -44,6 +47,39 @@ def test_effective_number_does_not_collapse_on_millions_of_pixels():
     assert weights == pytest.approx(class_weights("effective_number", COUNTS))
     rare = class_weights("effective_number", np.array([[999_000_000, 1_000_000]]))
     assert rare[1] > 5 * rare[0]
+
+
+def test_uniform_is_one_for_every_class():
+    assert class_weights("uniform", COUNTS) == pytest.approx([1, 1, 1, 1])
+
+
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+def test_the_share_of_the_loss_is_what_the_loss_itself_divides(scheme):
+    """While all pixels lose the same, the loss divides as its weights do."""
+    labels = LabelSpace(tuple("abcd"), ((0, 0, 0),) * 4, tuple((i,) for i in range(4)))
+    weights = class_weights(scheme, COUNTS)
+    target = torch.tensor(np.repeat(np.arange(4), COUNTS.sum(0)).reshape(1, 1, -1))
+    loss = ce(labels, torch.tensor(weights))
+    expected = [
+        float(loss.weigh(torch.where(target == i, target, labels.ignore_index))[0] / loss.weigh(target)[0])
+        for i in range(4)
+    ]
+    assert loss_share(weights, COUNTS, "multiclass") == pytest.approx(expected)
+
+
+def test_a_multilabel_class_asks_every_pixel():
+    labels = LabelSpace(tuple("abcd"), ((0, 0, 0),) * 4, tuple((i,) for i in range(4)), task="multilabel")
+    weights, target = [1.0, 2.0, 3.0, 2.0], torch.zeros(1, 4, 5, 5, dtype=torch.long)
+    target[:, 0] = 1
+    loss = bce(labels, torch.tensor(weights))
+    alone = target.clone()
+    alone[:, [0, 1, 3]] = labels.ignore_index
+    carried = float(loss.weigh(alone)[0] / loss.weigh(target)[0])
+    assert loss_share(weights, COUNTS, "multilabel")[2] == pytest.approx(carried) == pytest.approx(3 / 8)
+
+
+def test_the_shares_of_no_pixels_are_zeros():
+    assert loss_share([1.0, 1.0], np.zeros((3, 2), np.int64), "multiclass") == [0.0, 0.0]
 
 
 @settings(max_examples=100, deadline=None)
