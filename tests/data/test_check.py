@@ -1,12 +1,14 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from segkit.data.check import check, class_counts, count_pixels
+from segkit.data.check import check, group_leaks
 from segkit.data.folder import folder
 from segkit.data.labels import read_labels
+from segkit.data.streets import scene
 from segkit.types import LabelSpace, Sample, UserError
 
 LABELS = read_labels({"names": ["a", "b", "c"]})
@@ -81,41 +83,67 @@ def test_generated_samples_are_not_made_only_to_be_checked():
     check(Generated(LABELS, [None]))  # reading this one would raise
 
 
-def test_pixels_of_each_class_are_counted_in_the_order_of_the_samples(root):
-    source = folder(root, LABELS)
-    chosen = source.samples[::-1]
-    expected = [[(source.read(s)[1] == k).sum() for k in range(3)] for s in chosen]
-    counts = count_pixels(source, chosen)
-    assert counts.dtype == np.int64
-    assert counts.tolist() == expected
+def _folder(tmp_path, change, labels, count=10):
+    for i in range(count):
+        image, mask = scene(0, i, 96, 192)
+        for name, pixels in (("images", image), ("masks", change(mask))):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / name / f"{i}.png")
+    return folder(tmp_path, labels)
 
 
-def test_a_sample_without_a_mask_counts_nothing(root):
-    source = folder(root, LABELS)
-    assert count_pixels(source, [source.samples[0]._replace(mask=None)]).tolist() == [[0, 0, 0]]
+def test_sound_data_has_nothing_to_warn_of(tmp_path):
+    assert check(_folder(tmp_path, lambda m: m, "streets")) == []
 
 
-def test_any_source_can_be_counted():
-    target = np.array([[0, 2], [2, 255]], np.uint8)
-    assert count_pixels(Generated(LABELS, [target]), Generated(LABELS, [target]).samples).tolist() == [
-        [1, 0, 2]
+def test_what_listing_found_stops_training(root):
+    (root / "masks" / "3.png").unlink()
+    with pytest.raises(UserError, match=r"images/3.png: 1 images without a mask"):
+        check(folder(root, LABELS))
+
+
+def test_cityscapes_train_ids_are_found_though_every_id_is_known(tmp_path):
+    source = _folder(tmp_path, lambda m: np.where(m == 255, 0, m).astype(np.uint8), "cityscapes19")
+    with pytest.raises(UserError, match=r"the masks \(such as .*0.png\) hold no id above 18, .*labelIds.png"):
+        check(source)
+
+
+def test_smoothed_masks_are_a_warning_where_every_id_is_known(tmp_path):
+    def smooth(mask):
+        small = cv2.resize(np.minimum(mask, 7), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_NEAREST)
+        return cv2.resize(small, mask.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+    (fault,) = check(_folder(tmp_path, smooth, "streets"))
+    assert (fault.kind, fault.severity) == ("antialiased", "warning")
+    assert "nearest neighbour" in fault.fix
+
+
+def test_a_group_on_both_sides_is_a_warning():
+    samples = [
+        Sample(f"{part}/{group}{i}", Path(f"{part}_{group}{i}.png"), None, group, part)
+        for part, group in (("train", "a"), ("val", "a"), ("val", "b"), ("test", "c"))
+        for i in range(2)
     ]
+    (fault,) = group_leaks(samples)
+    assert (fault.kind, fault.severity) == ("group_leak", "warning")
+    assert fault.files == ("val_a0.png", "val_a1.png")
+    assert fault.samples == ("val/a0", "val/a1")
+    assert "'a' in train and val" in fault.message
+    assert "2 samples" in fault.message
 
 
-def test_multilabel_counts_ones_per_channel():
-    labels = read_labels({"task": "multilabel", "names": ["a", "b"]})
-    target = np.array([[[1, 0], [1, 1], [255, 255]]], np.uint8)
-    assert class_counts(target, labels).tolist() == [2, 1]
+def test_groups_within_a_part_and_data_without_parts_do_not_leak():
+    assert group_leaks([Sample(str(i), Path(f"{i}.png"), None, "a", "train") for i in range(3)]) == []
+    assert group_leaks([Sample(str(i), Path(f"{i}.png"), None, "a") for i in range(3)]) == []
 
 
-def test_many_classes_are_counted_without_the_ignore_index():
-    labels = read_labels({"names": [f"c{i}" for i in range(300)], "ignore": [65535]})
-    target = labels.encode(np.array([[299, 255, 255, 65535]], np.uint16))
-    counts = class_counts(target, labels)
-    assert counts.sum() == 3
-    assert counts[[255, 299]].tolist() == [2, 1]
+def test_a_source_of_other_targets_is_asked_for_their_size(root):
+    class Turned(type(folder(root, LABELS))):
+        indexed = False
 
+        def target_size(self, sample):
+            return (9, 9) if sample.name == "4" else super().target_size(sample)
 
-def test_counts_beyond_the_whole_numbers_of_float32_stay_exact():
-    target = np.zeros((4097, 4097), np.uint8)  # 2^24 + 8193 pixels
-    assert class_counts(target, LABELS).tolist() == [4097 * 4097, 0, 0]
+    source = folder(root, LABELS)
+    with pytest.raises(UserError, match=r"images/4.png is 7x5 but its mask .* is 9x9"):
+        check(Turned(source.samples, source.labels))

@@ -11,6 +11,14 @@ from segkit.data.split import assign, extend, fold_ratios, folds, read_split, wr
 from segkit.types import SPLITS, Sample, UserError
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _short_searches():
+    """The promises do not depend on how long the search is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segkit.data.stratify.BUDGET", 6_000_000)
+        yield
+
+
 def make(count, groups=0, splits=None):
     return [
         Sample(f"s{i:03d}", Path(), None, f"g{i % groups}" if groups else "", splits[i] if splits else "")
@@ -160,7 +168,9 @@ def test_a_split_with_counts_depends_on_the_seed_and_not_on_the_order_of_the_sam
     parts = dict(zip(samples, assign(samples, 0.2, 0.2, 3, lambda: uneven(samples)), strict=True))
     shuffled = [samples[i] for i in np.random.default_rng(0).permutation(120)]
     assert dict(zip(shuffled, assign(shuffled, 0.2, 0.2, 3, lambda: uneven(shuffled)), strict=True)) == parts
-    assert assign(samples, 0.2, 0.2, 4, lambda: uneven(samples)) != list(parts.values())
+    alone = make(120)  # of so few groups two seeds may find the same, best split
+    first, second = (assign(alone, 0.2, 0.2, seed, lambda: uneven(alone)) for seed in (3, 4))
+    assert first != second
 
 
 def test_masks_are_counted_only_where_something_is_divided():

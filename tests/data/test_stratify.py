@@ -19,7 +19,7 @@ RATIOS = (0.7, 0.15, 0.15)
 def _short_searches():
     """The promises do not depend on how long the search is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "BUDGET", 20_000_000)
+        patch.setattr(module, "BUDGET", 6_000_000)
         yield
 
 

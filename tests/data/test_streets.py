@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segkit.data import streets
 from segkit.data.streets import Streets, scene
 from segkit.paths import CONF_DIR
 from segkit.types import SPLITS, LabelSpace, UserError
@@ -175,3 +177,21 @@ def test_the_shipped_label_space_names_the_ids_that_are_painted():
     assert shipped["ids"] == list(range(8))
     assert len({tuple(color) for color in shipped["colors"]}) == 8
     assert shipped["ignore"] == [255]
+
+
+def test_a_signature_names_everything_that_a_scene_depends_on(monkeypatch):
+    def signature(place=0, **options):
+        source = Streets(LABELS, train_samples=2, **options)
+        return source.signature(source.samples[place])
+
+    options = ({}, {"place": 1}, {"seed": 1}, {"height": 64}, {"width": 64})
+    assert len({signature(**chosen) for chosen in options}) == len(options)
+    assert signature() == signature()
+    before = signature()
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda file: read(file) + b"#" * (file.name == "canvas.py"))
+    streets._painter.cache_clear()
+    try:
+        assert signature() != before, "other painting code"
+    finally:
+        streets._painter.cache_clear()
