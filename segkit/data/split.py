@@ -1,38 +1,59 @@
 """Which sample is for training, which for validation, which for the test.
 
-`assign` decides; `write_split` freezes the decision in a file that later runs obey.
+`assign` decides, `folds` for cross-validation; `write_split` freezes the decision in a file that
+later runs obey (`segkit.data.frozen`), and `extend` places samples that came after it.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
-from segkit.files import write_text
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.data.frozen import read_split, write_split
+from segkit.data.stratify import at_random, stratify
 from segkit.types import SPLITS, Sample, Split, UserError
 
-HEADER = ("name", "split", "group")
-HASH_MARK = "# sha256 of the lines below: "
+__all__ = [
+    "assign",
+    "extend",
+    "fold_index",
+    "fold_parts",
+    "fold_ratios",
+    "folds",
+    "read_split",
+    "write_split",
+]
+
+Counts = Callable[[], NDArray[np.int64]]
 
 
-def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float, seed: int) -> list[Split]:
+def assign(
+    samples: Sequence[Sample],
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    counts: Counts | None = None,
+) -> list[Split]:
     """Give every sample its part.
 
     Official splits stay as they are, and no test part is invented beside one; only where the
     official splits leave out validation, it is taken from their training part. Data without
-    a split is divided at random by group: a group never straddles, and a sample without a
-    group is a group of its own. The result depends on names, groups and seed, not on the
-    order of ``samples``.
+    a split is divided by group: a group never straddles, and a sample without a group is a
+    group of its own. The result depends on names, groups, counts and seed, not on the order
+    of ``samples``.
 
     Args:
         samples: All of the data.
         val_fraction: Share of samples for validation, 0 up to below 1.
         test_fraction: The same for the test; the sum of both is below 1.
         seed: Decides which groups go where.
+        counts: Gives the pixels of each class in each sample, int64 ``[n, K]`` in the order
+            of ``samples``; asked only where something is to be divided. With it all parts get
+            their share of every class (`stratify`), without it chance decides.
 
     Returns:
         ``train``, ``val`` or ``test`` for each sample.
@@ -45,63 +66,119 @@ def assign(samples: Sequence[Sample], val_fraction: float, test_fraction: float,
     _check_official(samples)
     official = {s.split for s in samples if s.split}
     if not official:
-        fractions: dict[Split, float] = {"val": val_fraction, "test": test_fraction}
-        return _by_group(samples, fractions, seed)
+        ratios = (1 - val_fraction - test_fraction, val_fraction, test_fraction)
+        return [SPLITS[p] for p in _divide(samples, ratios, seed, counts)]
     kept: list[Split] = [next(p for p in SPLITS if p == s.split) for s in samples]
     if "val" in official or "train" not in official:
         return kept
     train = [i for i, part in enumerate(kept) if part == "train"]
-    parts = _by_group([samples[i] for i in train], {"val": val_fraction}, seed)
+    own = (lambda: counts()[train]) if counts else None
+    parts = _divide([samples[i] for i in train], (1 - val_fraction, val_fraction, 0), seed, own)
     for i, part in zip(train, parts, strict=True):
-        kept[i] = part
+        kept[i] = SPLITS[part]
     return kept
 
 
-def write_split(path: Path, samples: Sequence[Sample], parts: Sequence[str]) -> str:
-    """Freeze a split: one line per sample under a line with the hash of the rest.
+def folds(
+    samples: Sequence[Sample], k: int, test_fraction: float, seed: int, counts: Counts | None = None
+) -> list[list[Split]]:
+    """Divide for k-fold cross-validation: k splits, and each sample is for validation in one of them.
+
+    The test part is the same in all of them: the official one, or ``test_fraction`` of data
+    that has no official split. The rest is divided as in `assign`.
+
+    Args:
+        samples: All of the data.
+        k: How many, at least 2.
+        test_fraction: Share of samples that no fold holds, 0 up to below 1.
+        seed: As in `assign`.
+        counts: As in `assign`.
 
     Returns:
-        The hash (sha256, hexadecimal).
+        k lists with the part of each sample.
 
     Raises:
-        UserError: The file cannot be written.
+        UserError: As in `assign`, or k is below 2.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
-    writer.writerows(sorted((s.name, part, s.group) for s, part in zip(samples, parts, strict=True)))
-    digest = _digest(text.getvalue())
-    write_text(path, f"{HASH_MARK}{digest}\n{text.getvalue()}")
-    return digest
+    if k < 2:
+        raise UserError(f"split.folds={k}: give at least 2, or null for one split")
+    _check_fractions(0, test_fraction)
+    _check_official(samples)
+    rest = [i for i, s in enumerate(samples) if s.split != "test"]
+    test = 0 if any(s.split for s in samples) else test_fraction
+    own = (lambda: counts()[rest]) if counts else None
+    found = _divide([samples[i] for i in rest], fold_ratios(k, test), seed, own, k=k)
+    chosen = np.full(len(samples), k)
+    chosen[rest] = found
+    return fold_parts(chosen, k)
 
 
-def read_split(path: Path, samples: Sequence[Sample]) -> list[Split]:
-    """Return the part of each sample as a file froze it.
+def extend(
+    samples: Sequence[Sample],
+    frozen: Sequence[Mapping[str, Split]],
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    counts: Counts,
+) -> list[list[Split]]:
+    """Place new samples beside those of a frozen split, which stay where they are.
 
-    A file without the line of the hash, made by hand, is taken as it is.
+    A new sample of a group that is there joins it, and one that has an official split keeps
+    that; the others go where the parts of all samples become most alike.
+
+    Args:
+        samples: All of the data, old and new.
+        frozen: Parts by name: one mapping, or k for a split into folds (`fold_index`).
+        val_fraction: As in `assign`; not used for folds.
+        test_fraction: As in `assign`.
+        seed: As in `assign`.
+        counts: As in `assign`.
+
+    Returns:
+        The part of each sample, one list per mapping.
 
     Raises:
-        UserError: The file is missing, was changed since it was frozen, is no split, or
-            names other samples than these.
+        UserError: A fraction is out of range, or the mappings are no folds.
     """
-    rows = _rows(path)
-    names = Counter(row["name"] for row in rows)
-    if twice := [name for name, count in names.items() if count > 1]:
-        raise UserError(f"split {path} lists '{twice[0]}' {names[twice[0]]} times; keep one line")
-    known = {s.name for s in samples}
-    faults = []
-    for text, others in (
-        ("lists samples that the data does not have", sorted(names.keys() - known)),
-        ("does not list samples that the data has", sorted(known - names.keys())),
-    ):
-        if others:
-            faults.append(f"{text}: {len(others)} (first: {', '.join(others[:3])})")
-    if faults:
-        raise UserError(
-            f"split {path} {' and '.join(faults)}; give this data's split, or data.split=null for a new one"
-        )
-    parts = {row["name"]: _part(path, row["split"], row["name"]) for row in rows}
-    return [parts[s.name] for s in samples]
+    k = len(frozen)
+    _check_fractions(0 if k > 1 else val_fraction, test_fraction)
+    if k == 1:
+        ratios = [1 - val_fraction - test_fraction, val_fraction, test_fraction]
+        old = {name: SPLITS.index(part) for name, part in frozen[0].items()}
+        places = {part: SPLITS.index(part) for part in SPLITS}
+    else:
+        ratios, old, places = fold_ratios(k, test_fraction), fold_index(frozen), {"test": k}
+    fixed = np.array([old.get(s.name, places.get(s.split, -1)) for s in samples])  # type: ignore[call-overload]
+    chosen = _divide(samples, ratios, seed, counts, fixed)
+    return fold_parts(chosen, k) if k > 1 else [[SPLITS[p] for p in chosen]]
+
+
+def fold_ratios(k: int, test_fraction: float) -> list[float]:
+    """Sizes of k folds and of the test part beside them."""
+    return [(1 - test_fraction) / k] * k + [test_fraction]
+
+
+def fold_parts(chosen: NDArray[np.int64], k: int) -> list[list[Split]]:
+    """Turn the fold of each sample (0..k-1, or k for the test) into k splits."""
+    return [["test" if c == k else "val" if c == f else "train" for c in chosen] for f in range(k)]
+
+
+def fold_index(frozen: Sequence[Mapping[str, Split]]) -> dict[str, int]:
+    """The fold of each sample, by name: what `fold_parts` is made of.
+
+    Raises:
+        UserError: A sample is not for validation in exactly one split, nor for the test in all.
+    """
+    k, found = len(frozen), {}
+    for name in frozen[0]:
+        parts = [split.get(name, "") for split in frozen]
+        found[name] = parts.index("val") if "val" in parts else k
+        if Counter(parts) not in (Counter({"test": k}), Counter({"val": 1, "train": k - 1})):
+            raise UserError(
+                f"'{name}' is {', '.join(p or 'nowhere' for p in parts)} in these {k} splits, "
+                "which are no folds; split.existing=replace makes new ones"
+            )
+    return found
 
 
 def _check_fractions(val: float, test: float) -> None:
@@ -126,67 +203,41 @@ def _check_official(samples: Sequence[Sample]) -> None:
         raise UserError(f"sample '{wrong.name}' has the split '{wrong.split}'; choose train, val or test")
 
 
-def _by_group(samples: Sequence[Sample], fractions: dict[Split, float], seed: int) -> list[Split]:
-    """Walk the groups in an order drawn from ``seed``; each goes where most samples are missing."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for i, sample in enumerate(samples):
-        # A prefix keeps a group apart from a sample that is called like it.
-        groups[f"group {sample.group}" if sample.group else f"sample {sample.name}"].append(i)
-    shares: dict[Split, float] = {"train": 1 - sum(fractions.values()), **fractions}
-    wanted = {part: share * len(samples) for part, share in shares.items() if share > 0}
-    if len(groups) < len(wanted):
-        kind = "groups" if any(s.group for s in samples) else "samples"
-        raise UserError(
-            f"{len(groups)} {kind} cannot be divided into {', '.join(wanted)}; add {kind}, "
-            "or set data.test_fraction=0 or data.val_fraction=0"
-        )
-    order = sorted(groups, key=lambda g: (hashlib.sha256(f"{seed} {g}".encode()).digest(), g))
-    missing, members = dict(wanted), {part: list[str]() for part in wanted}
-    for group in order:
-        part = max(missing, key=lambda p: missing[p])
-        missing[part] -= len(groups[group])
-        members[part].append(group)
-    _fill_empty(members, groups)
-    part_of = {i: part for part, names in members.items() for name in names for i in groups[name]}
-    return [part_of[i] for i in range(len(samples))]
+def _divide(
+    samples: Sequence[Sample],
+    ratios: Sequence[float],
+    seed: int,
+    counts: Counts | None,
+    fixed: NDArray[np.int64] | None = None,
+    k: int = 0,
+) -> NDArray[np.int64]:
+    """The part (an index of ``ratios``) of each sample."""
+    # A prefix keeps a group apart from a sample that is called like it.
+    keys = [f"group {s.group}" if s.group else f"sample {s.name}" for s in samples]
+    if fixed is None:
+        _check_enough(samples, len(set(keys)), ratios, k)
+    drawn = {key: hashlib.sha256(f"{seed} {key}".encode()).digest() for key in set(keys)}
+    order = sorted(range(len(samples)), key=lambda i: (drawn[keys[i]], keys[i], samples[i].name))
+    groups = [keys[i] for i in order]
+    chosen = np.empty(len(samples), np.int64)
+    if counts is None or sum(r > 0 for r in ratios) < 2:
+        chosen[order] = at_random(groups, ratios)
+    else:
+        held = None if fixed is None else fixed[order]
+        chosen[order] = stratify(counts()[order], groups, ratios, seed, fixed=held)
+    return chosen
 
 
-def _fill_empty(members: dict[Split, list[str]], groups: dict[str, list[int]]) -> None:
-    """Move the smallest group of the part with most groups into each part that has none."""
-    for part in [p for p, names in members.items() if not names]:
-        giver = max(members, key=lambda p: len(members[p]))
-        smallest = min(members[giver], key=lambda name: len(groups[name]))
-        members[giver].remove(smallest)
-        members[part].append(smallest)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise UserError(f"data.split={path} does not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"data.split={path} cannot be read: {error}") from error
-    first, _, rest = text.partition("\n")
-    if first.startswith(HASH_MARK):
-        if first.removeprefix(HASH_MARK).strip() != _digest(rest):
-            raise UserError(
-                f"split {path} was changed after it was frozen; restore it, or delete its first line "
-                "to use it as it is now"
-            )
-        text = rest
-    reader = csv.DictReader(io.StringIO(text), restval="")
-    if not {"name", "split"} <= set(reader.fieldnames or ()):
-        raise UserError(f"{path} is no split: its first line must be {','.join(HEADER)}")
-    return list(reader)
-
-
-def _part(path: Path, text: str, name: str) -> Split:
-    for part in SPLITS:
-        if text.strip() == part:
-            return part
-    raise UserError(f"split {path}: '{name}' has the split '{text}'; choose train, val or test")
+def _check_enough(samples: Sequence[Sample], groups: int, ratios: Sequence[float], k: int) -> None:
+    wanted = sum(r > 0 for r in ratios)
+    if groups >= wanted:
+        return
+    kind = "groups" if any(s.group for s in samples) else "samples"
+    if k:
+        test = " and a test part" if wanted > k else ""
+        raise UserError(f"split.folds={k}: {groups} {kind} cannot be divided into {k} folds{test}; lower it")
+    names = ", ".join(p for p, r in zip(SPLITS, ratios, strict=True) if r > 0)
+    raise UserError(
+        f"{groups} {kind} cannot be divided into {names}; add {kind}, "
+        "or set data.test_fraction=0 or data.val_fraction=0"
+    )

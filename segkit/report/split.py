@@ -178,9 +178,13 @@ def _remarks(about: Mapping[str, Any]) -> list[str]:
             f"worst ratio: {far['part']} has {far['ratio']:.2f} times its share "
             f"of the {far['of']}s of {far['class']}"
         )
+    empty = [name for name, part in about["parts"].items() if part["ratio"] > 0 and not part["images"]]
+    lines += [f"missing: {name} has no image at all" for name in empty]
     for gap in about["missing"]:
-        lies = f"its images lie in {gap['groups']} group{'s' if gap['groups'] > 1 else ''}"
-        lines.append(f"missing: no image of {gap['part']} shows {gap['class']} ({lies})")
+        if gap["part"] not in empty:
+            few = f"; its images lie in {gap['groups']} group{'s' if gap['groups'] > 1 else ''}"
+            few = few if gap["groups"] < len(about["parts"]) else ""
+            lines.append(f"missing: no image of {gap['part']} shows {gap['class']}{few}")
     return [*lines, f"protocol: {about['protocol']}"]
 
 
