@@ -13,12 +13,12 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from segkit.error import LOOK, UserError
+from segkit.error import DATA_OPTIONS, UserError
 from segkit.paths import CONF_DIR
 
 USER_ERROR = 2  # exit code: the user can mend it
@@ -79,7 +79,7 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, UserError):
-            return _with_data_options(_last_line(str(cause)), arguments)
+            return with_data_options(_last_line(str(cause)), arguments)
         cause = cause.__cause__
     if isinstance(error, InstantiationException):
         return None  # an error of the object's own, which is ours
@@ -108,10 +108,10 @@ def _last_line(message: str) -> str:
     return message.strip().rsplit("UserError: ", 1)[-1]
 
 
-def _with_data_options(message: str, arguments: list[str]) -> str:
+def with_data_options(message: str, arguments: Sequence[str]) -> str:
     """Complete a command that a message proposes: it can be typed as it stands."""
-    given = [a for a in arguments if a.partition("=")[0].startswith("data")]
-    return message.replace(LOOK, shlex.join(["python", "-m", "segkit.analyze", *given])) if given else message
+    given = [a for a in arguments if a.partition("=")[0] == "data" or a.startswith("data.")]
+    return message.replace(DATA_OPTIONS, shlex.join(given)) if given else message
 
 
 def _explain_hydra(error: Exception, verb: str, arguments: list[str]) -> str:

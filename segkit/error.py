@@ -1,8 +1,9 @@
 """What the user can mend. Apart from the other nouns, so that a command line needs nothing else."""
 
-# In a message: the command that looks at the user's data; the command line puts in the data options
-# that were typed.
-LOOK = "python -m segkit.analyze data=... data.root=..."
+# In a command that a message proposes: the command line puts in the data options that were typed.
+DATA_OPTIONS = "data=... data.root=..."
+LOOK = f"python -m segkit.analyze {DATA_OPTIONS}"
+DIVIDE = f"python -m segkit.split {DATA_OPTIONS}"
 
 
 class UserError(ValueError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from segkit.cli import launch
+from segkit.cli import launch, with_data_options
 from segkit.error import UserError
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ def train(cfg: Any) -> float | None:
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
     data = build.data(config)
     build.threads(config, data.num_workers)
-    data.check_training()
+    for fault in data.check_training():
+        log.warning("%s: %s", fault.kind, with_data_options(fault.line(), sys.argv[1:]))
     data.fill_cache("train", "val")
     module = build.module(config, data)
     trainer = build.trainer(config, run)

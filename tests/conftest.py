@@ -1,8 +1,10 @@
 """Shared by all tests: no network, no update checks, tiny label spaces."""
 
 import os
+import tempfile
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+os.environ["SEGKIT_CACHE"] = tempfile.mkdtemp(prefix="segkit-test-")  # the user's own stays as it is
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny tensors: more threads only wait for each other
 
 import contextlib

@@ -26,7 +26,9 @@ def test_every_choice_trains(choice, command, tiny, tmp_path):
     assert (tmp_path / "run" / "checkpoints" / "best.ckpt").is_file()
 
 
-@pytest.mark.parametrize("scheme", ["inverse", "median_frequency", "effective_number", "enet", "sqrt"])
+@pytest.mark.parametrize(
+    "scheme", ["uniform", "inverse", "median_frequency", "effective_number", "enet", "sqrt"]
+)
 def test_every_weighting_scheme_trains_and_is_shown(scheme, command, tiny, tmp_path):
     done = command("train", *tiny, f"loss.class_weights={scheme}", *SHORT, cwd=tmp_path)
     assert done.code == 0, done.err

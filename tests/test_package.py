@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from segkit.__main__ import VERBS
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -37,9 +39,15 @@ def test_the_wheel_carries_every_configuration_file(installed):
     assert there == {p.relative_to(ROOT / "conf") for p in (ROOT / "conf").rglob("*.yaml")}
 
 
-@pytest.mark.parametrize("verb", ["segkit.train", "segkit.evaluate", "segkit.predict"])
+def test_the_wheel_carries_the_pages(installed):
+    there = {p.name for p in (installed / "segkit/report/page").iterdir()}
+    assert there == {p.name for p in (ROOT / "segkit/report/page").iterdir()}
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_an_installed_verb_finds_its_configuration_from_any_directory(verb, installed, tmp_path):
-    done = _run(installed, verb, "--cfg", "job", cwd=tmp_path)
+    data = ["data=streets"] if verb == "convert" else []  # it has no data of its own
+    done = _run(installed, f"segkit.{verb}", *data, "--cfg", "job", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) >= 5
 

@@ -112,10 +112,13 @@ def audit_table(checks: Sequence[Check]) -> str:
     for c in checks:
         limit = "" if c.limit is None else f"{c.limit:g}"
         rows.append((c.name, verdicts[c.passed], f"{c.measure:.3g}", limit, c.unit, c.message))
-    wide = [max(len(row[i]) for row in rows) for i in range(5)]
+    wide = [max(len(row[i]) for row in rows) for i in range(6)]
+    to_the_right = (2, 3)
     return "\n".join(
-        f"{name:{wide[0]}}  {verdict:{wide[1]}}  {figure:>{wide[2]}}  {limit:>{wide[3]}}  {unit:{wide[4]}}  {text}"
-        for name, verdict, figure, limit, unit, text in rows
+        "  ".join(
+            f"{cell:{'>' if i in to_the_right else '<'}{wide[i]}}" for i, cell in enumerate(row)
+        ).rstrip()
+        for row in rows
     )
 
 
@@ -145,10 +148,12 @@ def _randomness(
 class _OnePicture:
     """Samples that all show the same blocks."""
 
+    samples: Sequence[Sample]
+
     def __init__(self, labels: LabelSpace, size: tuple[int, int]) -> None:
         self.labels = labels
         self.samples = [Sample(f"{i}", Path()) for i in range(SAMPLES)]
-        number = min(labels.num_classes, 6)
+        number = min(labels.num_classes, 4)
         rng = np.random.default_rng(0)
         self.image, mask = blocks(round(size[0] * 1.3), round(size[1] * 1.3), np.arange(number), rng)
         planes = mask[..., None] == np.arange(labels.num_classes)

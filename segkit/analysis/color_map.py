@@ -11,7 +11,7 @@ import numpy as np
 
 from segkit.data.file import read_bytes
 from segkit.data.ids import pack, unpack
-from segkit.data.known import CAMVID_COLORS, CITYSCAPES_VOID, VOC_BORDER
+from segkit.data.known import CAMVID_COLORS, VOC_BORDER, palette_of_colors
 from segkit.data.labels import read_labels, shipped_labels
 from segkit.data.read import open_mask
 from segkit.data.smooth import Texture, blended, texture
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from segkit.data.source import FileSource
     from segkit.types import Array, Masks
 
-BLACK = 0
+BLACK, VOC_LINE = 0, pack(VOC_BORDER)
 EXAMINED = 256  # colours that may be classes; the rest, with fewer pixels, is not looked at
 RARE = 0.02  # share of the pixels up to which black is void rather than the background
 # A mask has regions: where the 256 commonest colours together cover less, it is a photograph.
@@ -52,25 +52,34 @@ def color_space(
     mixed += len(colors) - len(colors[:EXAMINED])
     if len(classes) < 2:
         return None
-    names, void, title = _names(classes, given)
-    share = dict(zip(colors.tolist(), (pixels / pixels.sum()).tolist(), strict=True))
-    if BLACK in classes and BLACK not in names and BLACK not in void:
-        if share[BLACK] <= RARE:
-            void = (*void, BLACK)
-        else:
-            names[BLACK] = "background"
-    kept = [c for c in classes if c not in void]
+    names, title = _names(classes, given)
+    void = _void(classes, names, dict(zip(colors.tolist(), (pixels / pixels.sum()).tolist(), strict=True)))
+    if BLACK not in void:
+        names.setdefault(BLACK, "background")
+    # Classes in the order of the label space that names them, then those without a name, the commonest first.
+    rank = {c: i for i, c in enumerate(names)}
+    kept = sorted((c for c in classes if c not in void), key=lambda c: rank.get(c, len(rank)))
     if len(kept) < 2:
         return None
     space = LabelSpace(
         names=_unique([names.get(c, f"color_{'_'.join(map(str, unpack(c)))}") for c in kept]),
         colors=tuple(unpack(c) for c in kept),
         ids=tuple((c,) for c in kept),
-        ignore=tuple(c for c in void if c in classes),
+        ignore=tuple(void),
         rest="ignore" if mixed else "error",
         masks="color",
     )
     return _merged(space, given), _reason(len(kept), title, mixed)
+
+
+def _void(classes: Sequence[int], names: dict[int, str], share: dict[int, float]) -> list[int]:
+    """Colours that are no class: what a known palette leaves out; black if rare or alone without a name."""
+    palette = palette_of_colors(set(classes))
+    void = {c for c in classes if c not in names and (c in palette.void if palette else c == VOC_LINE)}
+    named = all(c in names for c in {*classes} - void - {BLACK})
+    if BLACK in classes and BLACK not in names and (named or share[BLACK] <= RARE):
+        void.add(BLACK)
+    return [c for c in classes if c in void]
 
 
 def commonest(facts: Facts, rows: Array) -> tuple[Array, Array, Array]:
@@ -120,27 +129,19 @@ def _read(path: Path | None, masks: Masks) -> Array | None:
         return None
 
 
-def _names(classes: Sequence[int], given: LabelSpace | None) -> tuple[dict[int, str], tuple[int, ...], str]:
-    """Names of colours, colours that mean void, and whose palette it is."""
-    spaces = [(f"{name}'s", read_labels(name)) for name in shipped_labels()]
-    if given is not None:
-        spaces.insert(0, ("the given label space's", given))
-    scored = [(sum(c in _of(space) for c in classes), -i) for i, (_, space) in enumerate(spaces)]
+def _names(classes: Sequence[int], given: LabelSpace | None) -> tuple[dict[int, str], str]:
+    """Names of colours, from the label space that knows most of them, and whose they are."""
+    known = [(f"{name}'s", _of(read_labels(name))) for name in shipped_labels()]
     # The full 32 classes of CamVid are no shipped label space.
-    camvid = {pack(color): name for name, color in CAMVID_COLORS.items()}
-    hits, best = max(scored)
-    if sum(c in camvid for c in classes) > hits:
-        hits, title, names = sum(c in camvid for c in classes), "CamVid's", camvid
-    else:
-        title, names = spaces[-best][0], _of(spaces[-best][1])
-    # Half of the colours, and more than two: red, green and blue occur in many a palette.
-    if hits < max(3, len(classes) / 2) and not (given is not None and best == 0 and hits):
-        return {}, (), ""
-    void = (
-        {pack(c) for c in CITYSCAPES_VOID} if "cityscapes" in title else {BLACK} if "am" in title else set()
-    )
-    void |= {pack(VOC_BORDER)}
-    return dict(names), tuple(c for c in classes if c in void and c not in names), title
+    known.append(("CamVid's", {pack(color): name for name, color in CAMVID_COLORS.items()}))
+    if given is not None:
+        known.insert(0, ("the given label space's", _of(given)))
+    hits = [sum(c in names for c in classes) for _, names in known]
+    best = hits.index(max(hits))
+    # Half of the colours, and more than two: red, green and blue occur in many a palette. The user's own
+    # names need one.
+    enough = 1 if best == 0 and given is not None else max(3, len(classes) / 2)
+    return (dict(known[best][1]), known[best][0]) if hits[best] >= enough else ({}, "")
 
 
 def _of(space: LabelSpace) -> dict[int, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from segkit.analysis.near import candidates
 from segkit.analysis.picture import FLAT
-from segkit.data.look import NO_MASK, hamming
+from segkit.data.scan import NO_MASK
 from segkit.types import SPLITS, UserError
 
 if TYPE_CHECKING:
@@ -19,21 +19,20 @@ if TYPE_CHECKING:
     from segkit.data.fault import Fault
     from segkit.types import Array
 
-# Bits of 64 in which the hashes of copies differ. Saved again as JPEG 40 to 90, at half the size, brighter,
-# darker, with noise: 4 at most in CamVid, nuclei and generated streets in nine cases of ten.
-RADIUS = 4
-THUMB = 64  # pixels per side at which candidates are compared
+THUMB = 24  # pixels per side at which candidates are compared: fewer show less of what resizing spoils
 # What is left of one thumbnail after the other was fitted to it in brightness and contrast, as a share of its
-# standard deviation. Copies: 0.005 to 0.12; frames in which a car stands at a red light: 0.02 and more.
-SAME = 0.012  # alone enough: less than any two frames of a film
-ALIKE = 0.12  # enough where the masks agree as well
+# standard deviation. Copies: 0.003 to 0.03, at low contrast 0.12; frames of a film in which everything stands
+# still, at a red light: 0.0125 and more.
+SAME = 0.012  # alone enough: less than any two frames of CamVid
+CLOSE = 0.03  # enough where no third picture is nearly as close: where frames stand still, more than two do
+STANDS_OUT = 3.0  # times closer than any third
+ALIKE = 0.12  # enough where the masks agree
 # Share of the grid's cells on which the masks of copies agree, the commonest class not counted: two frames
 # that stand still reach 0.96, because people draw every mask anew.
 AGREE = 0.97
 TELLING = 0.05  # of the cells show another class than the commonest: fewer say nothing about equality
 BLAND = 4.0  # grey levels of standard deviation: a hash of less (fog, slides, sky) is the hash of noise
 MOST_PAIRS = 3000  # candidates that are opened: a minute's work at most
-CROWD = 64  # images of one hash of which every pair is a candidate
 
 
 def duplicates(e: Evidence) -> Iterator[Fault]:
@@ -67,53 +66,32 @@ def near_pairs(e: Evidence) -> list[tuple[int, int]]:
     differ = (digest[one] != digest[other]) | (digest[one] == "")
     one, other = _plausible(e, one[differ], other[differ])
     thumbs = _thumbs(e, sorted({*one.tolist(), *other.tolist()}))
-    return [
-        (i, j)
+    left = {
+        (i, j): residual(thumbs[i], thumbs[j])
         for i, j in zip(one.tolist(), other.tolist(), strict=True)
-        if i in thumbs and j in thumbs and _copies(e, i, j, thumbs[i], thumbs[j])
+        if i in thumbs and j in thumbs
+    }
+    agree = mask_agreement(e.facts.grid[one], e.facts.grid[other])
+    alike = {(int(i), int(j)) for i, j, a in zip(one, other, agree, strict=True) if a >= AGREE}
+    return _copies(left, alike)
+
+
+def _copies(left: dict[tuple[int, int], float], alike: set[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Of candidates, with what one picture leaves of the other, those that are copies."""
+    around: dict[int, list[tuple[float, tuple[int, int]]]] = {}
+    for pair, value in left.items():
+        for row in pair:
+            around.setdefault(row, []).append((value, pair))
+
+    def stands_out(pair: tuple[int, int], value: float) -> bool:
+        thirds = [v for row in pair for v, other in around[row] if other != pair]
+        return value <= CLOSE and min(thirds, default=np.inf) >= STANDS_OUT * value
+
+    return [
+        pair
+        for pair, value in left.items()
+        if value <= SAME or (pair in alike and value <= ALIKE) or stands_out(pair, value)
     ]
-
-
-def candidates(hashes: Array) -> tuple[Array, Array]:
-    """Pairs of hashes that differ in at most `RADIUS` bits.
-
-    The 64 bits are cut into RADIUS + 1 bands: two hashes that near agree in at least one of
-    them, so that only hashes with an equal band are compared (Norouzi et al., "Fast search in
-    Hamming space with multi-index hashing", CVPR 2012, with the radius of each band 0).
-
-    Args:
-        hashes: ``[n]`` uint64. Of more than `CROWD` equal ones only neighbours are paired.
-
-    Returns:
-        Two int64 arrays of positions, the first below the second, each pair once.
-    """
-    found = [np.zeros((2, 0), np.int64)]
-    value, place = np.unique(hashes, return_inverse=True)
-    found.append(_runs(place, limit=CROWD))
-    first = np.full(len(value), len(hashes))
-    np.minimum.at(first, place, np.arange(len(hashes)))
-    edges = np.linspace(0, 64, RADIUS + 2).round().astype(int)
-    for low, high in itertools.pairwise(edges):
-        band = (value >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
-        pairs = _runs(band, limit=len(band))
-        near = hamming(value[pairs[0]], value[pairs[1]]) <= RADIUS
-        found.append(np.sort(first[pairs[:, near]], axis=0))
-    pairs = np.unique(np.concatenate(found, axis=1), axis=1)
-    return pairs[0], pairs[1]
-
-
-def _runs(keys: Array, limit: int) -> Array:
-    """Every pair of positions with equal keys at most ``limit`` apart in order: ``[2, m]``."""
-    order = np.argsort(keys, kind="stable")
-    ranked, found = keys[order], [np.zeros((2, 0), np.int64)]
-    start = np.arange(len(order))
-    for step in range(1, min(limit, len(order)) + 1):
-        start = start[start + step < len(order)]
-        start = start[ranked[start] == ranked[start + step]]
-        if not start.size:
-            break
-        found.append(np.stack([order[start], order[start + step]]))
-    return np.sort(np.concatenate(found, axis=1), axis=0)
 
 
 def _plausible(e: Evidence, one: Array, other: Array) -> tuple[Array, Array]:
@@ -121,9 +99,7 @@ def _plausible(e: Evidence, one: Array, other: Array) -> tuple[Array, Array]:
     size = e.facts.image_size.astype(np.float64)
     # 4 %: what rounding to whole pixels does to the sides of a small thumbnail.
     ratio = np.abs(np.log((size[one, 0] / size[one, 1]) / (size[other, 0] / size[other, 1]))) < 0.04
-    agree = mask_agreement(e.facts.grid[one], e.facts.grid[other])
-    kept = ratio & ~(agree < AGREE)  # nan, where masks cannot tell, stays
-    one, other = one[kept], other[kept]
+    one, other = one[ratio], other[ratio]
     gap = np.abs(e.facts.channel_mean[one] - e.facts.channel_mean[other]).max(1)
     order = np.lexsort((other, one, gap))[:MOST_PAIRS]
     return one[order], other[order]
@@ -160,11 +136,6 @@ def _thumbs(e: Evidence, rows: Sequence[int]) -> dict[int, Array]:
     with ThreadPoolExecutor() as pool:
         made = zip(rows, pool.map(make, rows), strict=True)
         return {row: thumb for row, thumb in made if thumb is not None}
-
-
-def _copies(e: Evidence, i: int, j: int, one: Array, other: Array) -> bool:
-    agree = mask_agreement(e.facts.grid[[i]], e.facts.grid[[j]])[0]
-    return residual(one, other) <= (SAME if np.isnan(agree) else ALIKE)
 
 
 def residual(one: Array, other: Array) -> float:

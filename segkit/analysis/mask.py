@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segkit.analysis.evidence import numbered, spread
-from segkit.data.diagnose import Diagnosis, diagnose, instances, unknown_text
+from segkit.data.cause import Diagnosis, Values, instances
+from segkit.data.diagnose import diagnose
 from segkit.data.file import read_bytes
 from segkit.data.read import open_mask
 from segkit.types import UserError
@@ -84,7 +85,8 @@ def _together(e: Evidence, rows: Array, kind: str) -> Diagnosis | None:
         return found
     if numbered(e.facts, rows) and labels.masks == "index" and not kind.startswith("color"):
         text = "each mask counts its own things from 1: one id for each thing, not one for each class"
-        return instances(unknown_text(ids, counts, labels), text)
+        sums = dict(zip(ids.tolist(), counts.tolist(), strict=True))
+        return instances(Values(sums, labels), text)
     seen = _looked_at(e, rows, ids, counts)
     return seen or found
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segkit.data.check import group_leaks
+from segkit.error import DIVIDE
 from segkit.types import SPLITS
 
 if TYPE_CHECKING:
     from segkit.analysis.evidence import Evidence
     from segkit.data.fault import Fault
 
-SPLIT = "`python -m segkit.split` with the same data options divides anew"
+SPLIT = f"`{DIVIDE} split.official=false` divides anew"
 SHOWN = 5  # class names that a line holds
 
 

@@ -15,7 +15,7 @@ from segkit.analysis.color_map import color_space, commonest, drawn
 from segkit.analysis.evidence import numbered
 from segkit.data.ids import Color
 from segkit.data.known import CITYSCAPES_TRAIN_IDS, VOC_CLASSES, voc_color
-from segkit.data.labels import read_labels
+from segkit.data.labels import UNKNOWN, read_labels
 from segkit.data.palette import safe_colors
 from segkit.data.source import FileSource
 from segkit.types import LabelSpace
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from segkit.data.scan import Facts
     from segkit.types import Array, Source
 
-UNKNOWN = ("?", "?2")  # class names of the placeholder where no label space is given
 MOST = 300  # classes; more different numbers are instances or a photograph
 VOID = 255
 PALETTES_READ = 8  # files that are asked for their palette
@@ -46,7 +45,7 @@ def propose(source: Source, facts: Facts) -> Proposal | None:
     """Make a label space out of what the masks hold.
 
     Args:
-        source: The data; with the placeholder label space where none is given.
+        source: The data; with `UNKNOWN` as label space where none is given.
         facts: A scan of all of its samples.
 
     Returns:
@@ -55,7 +54,7 @@ def propose(source: Source, facts: Facts) -> Proposal | None:
     """
     if not isinstance(source, FileSource) or not source.indexed or not len(facts.ids):
         return None
-    given = None if source.labels.names == UNKNOWN else source.labels
+    given = None if source.labels.names == UNKNOWN.names else source.labels
     plain = np.isin(facts.mask_kind, ("jpeg", "fraction", ""), invert=True)
     colored = plain & np.char.startswith(facts.mask_kind.astype(str), "color")
     asked = given is not None and given.masks == "color"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +57,15 @@ class Augment:
             self._chain(255)  # so that a mistake is told now and not in the first batch
 
     def __call__(
-        self, image: Array, target: Array, *, size: tuple[int, int], fit: Fit, ignore_index: int, seed: int
+        self,
+        image: Array,
+        target: Array,
+        *,
+        size: tuple[int, int],
+        fit: Fit,
+        ignore_index: int,
+        seed: int,
+        focus: int | None = None,
     ) -> tuple[Array, Array]:
         """Fit a sample to ``size`` and transform it.
 
@@ -67,6 +77,8 @@ class Augment:
                 part of it in its own proportions.
             ignore_index: Value of target pixels that count nowhere.
             seed: Not negative; the only source of randomness.
+            focus: A class index that the result should show: where a part of the picture is
+                taken, it is placed around a pixel of it (before ``crop_class_prob``).
 
         Returns:
             Image ``[*size, 3]`` and target ``[*size]`` or ``[*size, K]`` of the given types;
@@ -81,11 +93,27 @@ class Augment:
         if image.dtype != np.uint8 or target.dtype not in (np.uint8, np.uint16):
             raise TypeError(f"image {image.dtype}, target {target.dtype}: give uint8, and uint8 or uint16")
         rng = np.random.default_rng(seed)
-        window = self.crop.window(target, size, fit, ignore_index, rng)
+        window = self.crop.window(target, size, fit, ignore_index, rng, focus)
         image, target = cut(image, target, window, size, ignore_index)
         if not self.transforms:
             return image, target
         return self._chain(ignore_index)(image, target, rng)
+
+    def only(self, *names: str) -> Augment:
+        """The same augmentation with these of its transforms alone, for measuring."""
+        made = copy.copy(self)
+        made.transforms = {name: self.transforms[name] for name in names}
+        made._chains = {}
+        return made
+
+    @property
+    def cuts_holes(self) -> bool:
+        """Whether a transform hides parts of the picture on purpose, while the target stays as it is."""
+        if not self.transforms:
+            return False
+        known = [inspect.signature(type(step)).parameters for step in self._chain(255).steps.values()]
+        keys = ("fill_mask", "mask_drop_value")  # without a value by default: the mask is left alone
+        return any(key in k and k[key].default is None for k in known for key in keys)
 
     def _chain(self, ignore_index: int) -> Chain:
         if ignore_index not in self._chains:

@@ -49,7 +49,13 @@ class RandomCrop:
             raise UserError(f"augment.crop_classes={self.classes}: give class indices from 0 on, or null")
 
     def window(
-        self, target: Array, size: tuple[int, int], fit: Fit, ignore_index: int, rng: np.random.Generator
+        self,
+        target: Array,
+        size: tuple[int, int],
+        fit: Fit,
+        ignore_index: int,
+        rng: np.random.Generator,
+        focus: int | None = None,
     ) -> Window:
         """Draw a window.
 
@@ -61,11 +67,11 @@ class RandomCrop:
                 at scale 1.
             ignore_index: Value of target pixels that belong to no class.
             rng: Where the randomness comes from.
+            focus: The class index that the window is to be placed around, whatever
+                ``class_prob`` and ``classes`` say; as ``None`` where no pixel shows it.
         """
         height, width = self._extent(target, size, fit, rng)
-        classes: Array = np.empty(0, int)
-        if self.class_prob > 0 and rng.random() < self.class_prob:
-            classes = self._present(target, ignore_index)
+        classes = self._candidates(target, ignore_index, rng, focus)
         for _ in range(TRIES):
             row, column = _random_pixel(target, classes, rng) if len(classes) else (None, None)
             top = _place(height, target.shape[0], row, rng)
@@ -84,7 +90,14 @@ class RandomCrop:
         height, width = size if fit == "crop" else target.shape[:2]
         return max(1, round(height / scale)), max(1, round(width / scale))
 
-    def _present(self, target: Array, ignore_index: int) -> Array:
+    def _candidates(
+        self, target: Array, ignore_index: int, rng: np.random.Generator, focus: int | None
+    ) -> Array:
+        """Classes, all of them in the picture, one of which the window is placed around; empty: anywhere."""
+        if focus is not None and _shows(target, focus).any():
+            return np.array([focus])
+        if self.class_prob == 0 or rng.random() >= self.class_prob:
+            return np.empty(0, int)
         present = np.flatnonzero(_class_pixels(target, ignore_index)[0])
         return present if self.classes is None else present[np.isin(present, self.classes)]
 
@@ -119,11 +132,13 @@ def _class_pixels(target: Array, ignore_index: int) -> tuple[Array, float]:
 
 def _random_pixel(target: Array, classes: Array, rng: np.random.Generator) -> tuple[int, int]:
     """Draw a class, then a pixel (row, column) of it."""
-    drawn = rng.choice(classes)
-    shown = target == drawn if target.ndim == 2 else target[..., drawn] == 1
-    pixels = np.flatnonzero(shown)
+    pixels = np.flatnonzero(_shows(target, rng.choice(classes)))
     row, column = divmod(int(pixels[rng.integers(len(pixels))]), target.shape[1])
     return row, column
+
+
+def _shows(target: Array, index: int) -> Array:
+    return target == index if target.ndim == 2 else target[..., index] == 1
 
 
 def _largest_share(target: Array, window: Window, ignore_index: int) -> float:

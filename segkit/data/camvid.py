@@ -19,7 +19,7 @@ def camvid(
     """List CamVid: images in ``train``, ``val``, ``test``, masks in ``trainannot`` and so on.
 
     The group of a sample is its sequence, the name's part before the first underscore. The
-    official splits cut through sequences: validation holds one that training holds too.
+    official splits cut through sequences: validation and test hold some that training holds too.
 
     Args:
         root: Folder with these six folders; ``val`` and ``test`` may be missing.

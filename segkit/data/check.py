@@ -1,77 +1,125 @@
-"""Faults that would otherwise appear in the middle of a run, and the pixels of each class."""
+"""Faults that would otherwise appear in the middle of a run: the cheap part of `segkit analyze`."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.data.diagnose import count_ids, diagnose, explain
+from segkit.data.fault import Fault
 from segkit.data.read import image_size, read_mask
+from segkit.data.smooth import Texture, texture
 from segkit.data.source import FileSource, size_fault
-from segkit.types import LabelSpace, Sample, Source, UserError
+from segkit.types import Sample, Source, UserError
 
-EXACT = 2**24  # OpenCV returns counts as float32, whole up to here
+EDGES_READ = 8  # masks whose edges are looked at: smoothing is seldom done to some of them only
 
 
-def check(source: Source, limit: int | None = 200) -> None:
-    """Look at all files' headers, and at some masks' contents.
+def check(source: Source, limit: int | None = 200) -> list[Fault]:
+    """Look at what listing found, at all files' headers, and at some masks' contents.
 
     Args:
         source: The data.
         limit: How many masks are read, evenly spread over the samples; ``None``: all.
 
+    Returns:
+        What training can live with and numbers suffer from: warnings, and suspicions.
+
     Raises:
         UserError: The first fault in the order of the samples, and how many more there are.
     """
+    listed: list[Fault] = source.faults if isinstance(source, FileSource) else []
+    _refuse([f.line() for f in listed if f.severity == "error"], "kinds of fault")
     files = [s for s in source.samples if s.image != Path()]  # generated samples have no files
-    _report(_each(_header_fault, files))
+    _refuse(_each(lambda s: _header_fault(source, s), files), "samples have a fault")
     chosen = _spread([s for s in source.samples if s.mask is not None], limit)
-    _report(_each(lambda sample: _target_fault(source, sample), chosen))
-    if 255 in source.labels.ignore and isinstance(source, FileSource):
-        _check_binary(source, chosen)
+    seen = _each(lambda s: _look(source, s), chosen)
+    _refuse([s.fault for s in seen], "samples have a fault")
+    found = [f for f in listed if f.severity != "error"] + _whole(source, chosen, seen)
+    return [*found, *group_leaks(source.samples)]
 
 
-def count_pixels(source: Source, samples: Sequence[Sample]) -> NDArray[np.int64]:
-    """Count the pixels of each class in each mask; ignored pixels count nowhere.
+def group_leaks(samples: Sequence[Sample]) -> list[Fault]:
+    """Groups (cities, sequences, patients) that lie in more than one part: at most one warning.
 
-    Args:
-        source: Reads the samples.
-        samples: Those to count.
+    Its files are the images outside ``train``, or of the smaller part where there is no
+    training part, whose group another part shows too.
+    """
+    parts: dict[str, Counter[str]] = defaultdict(Counter)
+    for sample in samples:
+        if sample.group and sample.split:
+            parts[sample.group][sample.split] += 1
+    leaking = {group: counts for group, counts in parts.items() if len(counts) > 1}
+    if not leaking:
+        return []
+    kept = {g: "train" if "train" in c else c.most_common(1)[0][0] for g, c in leaking.items()}
+    affected = [s for s in samples if s.group in leaking and s.split and s.split != kept[s.group]]
+    group, counts = next(iter(leaking.items()))
+    where = " and ".join(p for p in ("train", "val", "test") if counts[p])
+    return [
+        Fault(
+            "group_leak",
+            f"{_number(len(leaking), 'group')} in more than one part, such as '{group}' in {where}: what is "
+            f"measured on {_number(len(affected), 'sample')} was partly seen in training",
+            "`python -m segkit.split split.official=false` with the same data options keeps groups together",
+            tuple(str(s.image) if s.image != Path() else s.name for s in affected),
+            tuple(s.name for s in affected),
+            "warning",
+        )
+    ]
 
-    Returns:
-        ``[n, K]`` int64, in the order of ``samples``; zeros for a sample without a mask.
+
+class _Seen(NamedTuple):
+    """What is in one mask: a fault in one line, or distinct values and the pixels of each."""
+
+    fault: str = ""
+    ids: NDArray[Any] = np.zeros(0, np.int64)
+    counts: NDArray[Any] = np.zeros(0, np.int64)
+
+
+def _look(source: Source, sample: Sample) -> _Seen:
+    """Make the target as training does; note the values that it is made of."""
+    try:
+        if not isinstance(source, FileSource) or not source.indexed or sample.mask is None:
+            _target(source, sample)
+            return _Seen()
+        values = read_mask(sample.mask, source.labels.masks)
+        source.labels.encode(values)
+    except UserError as error:
+        plain = isinstance(source, FileSource) and source.indexed and sample.mask is not None
+        return _Seen(explain(sample.mask, source.labels, error) if plain and sample.mask else str(error))
+    return _Seen("", *count_ids(values))
+
+
+def _whole(source: Source, samples: Sequence[Sample], seen: Sequence[_Seen]) -> list[Fault]:
+    """What only many masks together show: every id is known, and yet they mean something else.
 
     Raises:
-        UserError: A mask cannot be read.
+        UserError: Nothing, or nonsense, would be learnt.
     """
-    counts = np.zeros((len(samples), source.labels.num_classes), np.int64)
-
-    def count(index: int) -> None:
-        target = _target(source, samples[index])
-        if target is not None:
-            counts[index] = class_counts(target, source.labels)
-
-    _each(count, range(len(samples)))
-    return counts
-
-
-def class_counts(target: NDArray[Any], labels: LabelSpace) -> NDArray[np.int64]:
-    """Pixels of each class in a target ``[H, W]`` or ``[H, W, K]``: int64 ``[K]``."""
-    if labels.task == "multilabel":
-        return (target == 1).sum((0, 1), dtype=np.int64)
-    if target.dtype != np.uint8:
-        return np.bincount(target.ravel(), minlength=labels.num_classes)[: labels.num_classes].astype(
-            np.int64
-        )
-    flat = target.reshape(-1, 1)
-    pieces = [flat[i : i + EXACT] for i in range(0, len(flat), EXACT)]
-    total = sum(cv2.calcHist([p], [0], None, [256], [0, 256]).ravel().astype(np.int64) for p in pieces)
-    return np.asarray(total)[: labels.num_classes]
+    if not isinstance(source, FileSource) or not source.indexed or not samples:
+        return []
+    ids, place = np.unique(np.concatenate([s.ids for s in seen]), return_inverse=True)
+    counts = np.bincount(place, np.concatenate([s.counts for s in seen]), len(ids)).astype(np.int64)
+    found = diagnose("index8", ids, counts, source.labels)
+    if found is not None and found.severity == "error":
+        raise UserError(f"the masks (such as {samples[0].mask}) hold {found.message}; {found.fix}")
+    some = [s.mask for s in _spread(samples, EDGES_READ) if s.mask is not None]
+    masks = [read_mask(path, source.labels.masks) for path in some]
+    smooth = [i for i, mask in enumerate(masks) if texture(mask) != Texture.PLAIN]
+    if len(smooth) <= len(masks) / 2:
+        return []
+    about = diagnose("index8", ids, counts, source.labels, masks[smooth[0]])
+    files = tuple(str(some[i]) for i in smooth)
+    return (
+        [Fault(about.kind, f"masks hold {about.message}", about.fix, files, (), "warning")] if about else []
+    )
 
 
 def _target(source: Source, sample: Sample) -> NDArray[Any] | None:
@@ -85,28 +133,21 @@ def _each(task: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         return list(pool.map(task, items))
 
 
-def _header_fault(sample: Sample) -> str:
+def _header_fault(source: Source, sample: Sample) -> str:
     try:
         size = image_size(sample.image)
-        if sample.mask is not None and (other := image_size(sample.mask)) != size:
+        other = source.target_size(sample) if isinstance(source, FileSource) else None
+        if other is not None and tuple(other) != tuple(size):
             return size_fault(sample, size, other)
     except UserError as error:
         return str(error)
     return ""
 
 
-def _target_fault(source: Source, sample: Sample) -> str:
-    try:
-        _target(source, sample)
-    except UserError as error:
-        return str(error)
-    return ""
-
-
-def _report(faults: Sequence[str]) -> None:
+def _refuse(faults: Sequence[str], what: str) -> None:
     found = [f for f in faults if f]
     if found:
-        more = f" (and {len(found) - 1} more samples have a fault)" if len(found) > 1 else ""
+        more = f" (and {len(found) - 1} more {what})" if len(found) > 1 else ""
         raise UserError(f"{found[0]}{more}")
 
 
@@ -116,19 +157,5 @@ def _spread(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
     return [samples[i] for i in np.linspace(0, len(samples) - 1, max(limit, 0)).round().astype(int)]
 
 
-def _check_binary(source: FileSource, samples: Sequence[Sample]) -> None:
-    """Find 0/255 masks whose foreground is taken for void: no id is unknown, and nothing is learnt."""
-    values: set[int] = set()
-    for sample in samples:
-        if sample.mask is not None:
-            file_ids = read_mask(sample.mask)
-            if int(file_ids.max(initial=0)) > 255:
-                return
-            values |= {int(i) for i in np.flatnonzero(np.bincount(file_ids.ravel()))}
-        if not values <= {0, 255}:  # ends at the first mask of nearly all data
-            return
-    if 255 in values:
-        raise UserError(
-            f"the masks (such as {samples[0].mask}) hold only 0 and 255, and this label space ignores 255: "
-            "for 0/255 binary masks use data.labels=binary"
-        )
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -13,9 +13,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from segkit.data.check import check, class_counts, count_pixels
+from segkit.data.cache import cache_folder
+from segkit.data.check import check
+from segkit.data.count import class_counts, count_pixels
 from segkit.data.dataset import Collate, EvalDataset, Fit, Reader, TrainDataset, Transform
-from segkit.data.sampler import EpochSampler
+from segkit.data.fault import Fault, worst
+from segkit.data.sampler import SAMPLERS, ClassPlan, EpochSampler, frequency_table
+from segkit.data.source import FileSource
 from segkit.data.split import assign, read_split, write_split
 from segkit.data.window import WindowLoader
 from segkit.types import SPLITS, Sample, Source, UserError
@@ -42,9 +46,15 @@ class SegmentationData(lightning.LightningDataModule):
         test_fraction: Share of samples for the test where the data has no official split.
         split: A frozen split to use.
         check_masks: How many masks are read before training starts; ``None`` = all.
+        stratify: Draw parts so that every class is on both sides, where the data has no
+            official split. (Not by default here, so that a checkpoint that does not say finds
+            the parts that it was trained on.)
+        sampler: Which samples an epoch of training draws: ``uniform`` (each once),
+            ``class_balanced`` or ``rare_first`` (see `ClassPlan`).
+        sampler_temperature: T of ``rare_first``: smaller draws rare classes more often.
 
     Raises:
-        UserError: A value is out of range, a part that is needed is empty, or the data has a fault.
+        UserError: A value is out of range, or something was wrong when the files were listed.
     """
 
     def __init__(
@@ -65,18 +75,29 @@ class SegmentationData(lightning.LightningDataModule):
         test_fraction: float = 0.15,
         split: str | None = None,
         check_masks: int | None = 200,
+        stratify: bool = False,
+        sampler: str = "uniform",
+        sampler_temperature: float = 0.1,
     ) -> None:
         super().__init__()
         _check_ranges(size, fit, eval_resolution, batch_size, eval_batch_size, num_workers)
+        _check_sampler(sampler, sampler_temperature)
+        _refuse_faults(source)
         self.source, self.augment, self.resize, self.seed = source, augment, resize, seed
         self.size, self.fit, self.native = (size[0], size[1]), fit, eval_resolution == "native"
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.num_workers = _workers(cache) if num_workers is None else num_workers
         self.check_masks = check_masks
+        self.sampler, self.sampler_temperature = sampler, sampler_temperature
+        self._counts: np.ndarray[Any, Any] | None = None
         # Set by whoever knows the loss: target -> weight of each of its terms.
         self.weigh: Callable[[torch.Tensor], torch.Tensor] = lambda target: torch.zeros(0)
         names = sorted(source.samples)
-        parts = read_split(Path(split), names) if split else assign(names, val_fraction, test_fraction, seed)
+        if split:
+            parts = read_split(Path(split), names)
+        else:
+            counts = (lambda: self._count(names)) if stratify else None
+            parts = assign(names, val_fraction, test_fraction, seed, counts)
         self.samples = [s._replace(split=p) for s, p in zip(names, parts, strict=True)]
         self.readers: dict[str, Reader] = {"all": Reader(source, self.samples, cache=False)}
         for split_name in SPLITS:
@@ -97,8 +118,11 @@ class SegmentationData(lightning.LightningDataModule):
         """Samples of ``train``, ``val``, ``test`` or ``all``."""
         return self.readers[split].samples
 
-    def check_training(self) -> None:
+    def check_training(self) -> list[Fault]:
         """Find in seconds what would otherwise break a run later.
+
+        Returns:
+            What a run can do with, and numbers suffer from.
 
         Raises:
             UserError: Training or validation part empty, or a fault in the files.
@@ -109,15 +133,30 @@ class SegmentationData(lightning.LightningDataModule):
                     f"the {key} part is empty ({len(self.samples)} samples in all): "
                     "add pictures, or change data.val_fraction and data.test_fraction"
                 )
-        check(self.source, self.check_masks)
+        return check(self.source, self.check_masks)
 
     def pixel_counts(self) -> np.ndarray[Any, Any]:
-        """Pixels of each class in each training mask: int64 ``[n, K]``."""
-        reader = self.readers["train"]
-        if not reader.cache:
-            return count_pixels(self.source, reader.samples)
-        rows = [class_counts(reader[i][1], self.source.labels) for i in range(len(reader.samples))]
-        return np.stack(rows)
+        """Pixels of each class in each training mask, counted once: int64 ``[n, K]``."""
+        if self._counts is None:
+            reader = self.readers["train"]
+            if reader.cache:
+                rows = [class_counts(reader[i][1], self.source.labels) for i in range(len(reader.samples))]
+                self._counts = np.stack(rows)
+            else:
+                self._counts = self._count(reader.samples)
+        return self._counts
+
+    def _count(self, samples: Sequence[Sample]) -> np.ndarray[Any, Any]:
+        """Pixels of each class in each mask; those of files are remembered until a file changes."""
+        folder = cache_folder() if isinstance(self.source, FileSource) else None
+        return count_pixels(self.source, samples, cache=folder)
+
+    def class_plan(self) -> ClassPlan | None:
+        """How often each training sample is drawn; ``None``: each of them once per epoch."""
+        if self.sampler == "uniform":
+            return None
+        multilabel = self.source.labels.task == "multilabel"
+        return ClassPlan(self.pixel_counts(), self.sampler, self.sampler_temperature, multilabel)
 
     def freeze_split(self, path: Path) -> None:
         """Write which sample is in which part."""
@@ -131,15 +170,15 @@ class SegmentationData(lightning.LightningDataModule):
     def train_dataloader(self) -> WindowLoader:
         """Windows of augmented micro-batches."""
         assert self.trainer is not None
+        trainer: Any = self.trainer
+        plan = self.class_plan()
+        if plan is not None and trainer.global_rank == 0:
+            table = frequency_table(plan, self.source.labels.names)
+            log.info("data.sampler=%s: pictures of an epoch that show each class\n%s", self.sampler, table)
         sampler = EpochSampler(
-            len(self.part("train")),
-            self.batch_size,
-            self.seed,
-            self.trainer.global_rank,
-            self.trainer.world_size,
+            len(self.part("train")), self.batch_size, self.seed, trainer.global_rank, trainer.world_size, plan
         )
         dataset = TrainDataset(self.readers["train"], self.augment, self.size, self.fit, self.seed)
-        trainer: Any = self.trainer
         progress = trainer.fit_loop.epoch_loop.batch_progress
         return WindowLoader(
             self._loader(dataset, batch_sampler=sampler),
@@ -197,6 +236,22 @@ def _limited(batches: int, limit: float | None) -> int:
 def _workers(cache: bool) -> int:
     cores = os.cpu_count() or 1
     return 0 if cache or cores <= 2 else min(cores - 1, 8)
+
+
+def _refuse_faults(source: Source) -> None:
+    """Stop at what was wrong when the files were listed: nothing is left out silently."""
+    faults = [f for f in getattr(source, "faults", ()) if f.severity == "error"]
+    if first := worst(faults):
+        others = len(faults) - 1
+        more = f" (and {others} more fault{'s' if others > 1 else ''})" if others else ""
+        raise UserError(f"{first.line()}{more}")
+
+
+def _check_sampler(sampler: str, temperature: float) -> None:
+    if sampler not in SAMPLERS:
+        raise UserError(f"data.sampler={sampler}: choose {', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}")
+    if not 1e-3 <= temperature < float("inf"):
+        raise UserError(f"data.sampler_temperature={temperature}: must be at least 0.001")
 
 
 def _check_ranges(

@@ -37,8 +37,9 @@ class Transform(Protocol):
         fit: str,
         ignore_index: int,
         seed: int,
+        focus: int | None = None,
     ) -> tuple[Array, Array]:
-        """Return image and target of ``size``."""
+        """Return image and target of ``size``, which show the class ``focus`` where they can."""
         ...
 
 
@@ -82,7 +83,7 @@ class Reader:
 
 
 class TrainDataset(Dataset[Example]):
-    """Augmented samples: a pure function of (seed, epoch, index), in any worker.
+    """Augmented samples: a pure function of the seed and the draw, in any worker.
 
     Args:
         reader: Reads the training part.
@@ -99,10 +100,13 @@ class TrainDataset(Dataset[Example]):
 
     def __getitem__(self, draw: Draw) -> Example:
         image, target = self.reader[draw.index]
-        seed = np.random.SeedSequence([self.seed, draw.epoch, draw.index]).generate_state(1)[0]
+        again = [draw.repeat] if draw.repeat else []  # the first draw is augmented as in uniform sampling
+        entropy = [self.seed, draw.epoch, draw.index, *again]
+        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         ignore = self.reader.source.labels.ignore_index
+        focus = draw.focus if draw.focus >= 0 else None
         image, target = self.augment(
-            image, target, size=self.size, fit=self.fit, ignore_index=ignore, seed=int(seed)
+            image, target, size=self.size, fit=self.fit, ignore_index=ignore, seed=seed, focus=focus
         )
         if not draw.counted:
             target = np.full_like(target, ignore)

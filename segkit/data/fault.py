@@ -13,10 +13,10 @@ class Fault(NamedTuple):
     """One mistake in the data, with every file that shows it.
 
     Attributes:
-        kind: A word from the table of faults in ``docs/data.md`` (``size``, ``unpaired``).
+        kind: A word from the table of faults in ``docs/faults.md`` (``size``, ``unpaired``).
         message: What is wrong and what probably happened, without file names; no full stop.
         fix: The key, value or command that mends it; no full stop.
-        files: Paths of the files, in the order of the samples.
+        files: Paths of the files, in the order of the samples (copies: group after group).
         samples: Names of the samples, as far as there are any, in the same order.
         severity: ``error``: training stops or learns nonsense. ``warning``: numbers will
             mislead. ``suspicion``: a look at the pictures is needed to tell.

@@ -91,7 +91,7 @@ def _incomplete(data: bytes) -> str | None:
     if data.startswith(PNG):
         return _png_fault(data)
     if data.startswith(JPEG):
-        return None if data.find(b"\xff\xd9", _jpeg_scan(data)) >= 0 else "it is truncated"
+        return None if data.rfind(b"\xff\xd9", _jpeg_scan(data)) >= 0 else "it is truncated"
     if data.startswith(TIFF) and len(data) >= 8:
         return _tiff_fault(data)
     return None

@@ -7,7 +7,7 @@ the rest.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from segkit.data.file import open_header, orientation, read_bytes, too_large, unreadable
+from segkit.error import LOOK
 from segkit.types import Masks, UserError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
@@ -36,7 +37,22 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         UserError: The file is missing, broken, too large, or no 8- or 16-bit picture.
     """
-    data = read_bytes(path)
+    return open_image(path, read_bytes(path))[0]
+
+
+def open_image(path: Path, data: bytes) -> tuple[NDArray[np.uint8], Image.Image | None]:
+    """Decode what `read_image` has read.
+
+    Args:
+        path: The file, for messages.
+        data: Its contents.
+
+    Returns:
+        The picture as `read_image` gives it, and Pillow's header (`open_header`).
+
+    Raises:
+        UserError: As in `read_image`.
+    """
     header = open_header(path, data)
     if header is None or header.format in ("PNG", "JPEG", "MPO") or _deep_color(data, header):
         pixels = _opencv_rgb(path, data)
@@ -46,7 +62,24 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)
     if pixels.dtype != np.uint8:
         raise UserError(f"image {path} holds {pixels.dtype} values; save it with 8 or 16 bits per channel")
-    return _upright(pixels, orientation(header))
+    return upright(pixels, orientation(header)), header
+
+
+class Stored(NamedTuple):
+    """A mask file as it is, whether or not its values can be class ids.
+
+    Attributes:
+        kind: What the file holds: a word from `segkit.data.scan.Facts.mask_kind`.
+        values: ``[H, W]``, upright: the stored numbers, or packed colours (uint32) where channels
+            differ or colours are asked for; empty for colours with more than 8 bits.
+        orientation: EXIF orientation 1..8 of the file.
+        fault: Why these are no file ids; empty where they are.
+    """
+
+    kind: str
+    values: NDArray[Any]
+    orientation: int
+    fault: str
 
 
 def read_mask(path: Path, masks: Masks = "index") -> NDArray[Any]:
@@ -67,32 +100,50 @@ def read_mask(path: Path, masks: Masks = "index") -> NDArray[Any]:
         UserError: The file is missing, broken, a JPEG, or holds colours, fractions or
             negative numbers.
     """
-    data = read_bytes(path)
+    stored = open_mask(path, read_bytes(path), masks)
+    if stored.fault:
+        raise UserError(stored.fault)
+    return stored.values.astype(np.uint32) if stored.values.dtype.kind == "i" else stored.values
+
+
+def open_mask(path: Path, data: bytes, masks: Masks = "index") -> Stored:
+    """Decode a mask without refusing what it holds.
+
+    Args:
+        path: The file, for messages.
+        data: Its contents.
+        masks: As in `read_mask`.
+
+    Raises:
+        UserError: It is damaged or no picture.
+    """
     header = open_header(path, data)
     if header is None or (header.format == "TIFF" and _deep_color(data, header)):
-        raise UserError(
-            f"mask {path} holds colours with 16 bits per channel; save class indices in one channel"
-        )
-    if header.format in ("JPEG", "MPO"):
-        raise UserError(f"mask {path} is a JPEG, which invents values along every edge; save masks as PNG")
-    if masks == "color":
-        return _upright(pack_colors(_pillow_rgb(path, header)), orientation(header))
-    array = _one_channel(path, _mask_values(path, data, header))
-    if array.dtype.kind == "f":
-        raise UserError(f"mask {path} holds fractions ({array.dtype}); save class indices as whole numbers")
-    if array.dtype.kind == "i":
-        if array.min(initial=0) < 0:
-            raise UserError(
-                f"mask {path} holds negative numbers (down to {array.min()}); class ids start at 0"
-            )
-        array = array.astype(np.uint32)
-    return _upright(array, orientation(header))
+        fault = f"mask {path} holds colours with 16 bits per channel; save class indices in one channel"
+        return Stored("color", np.zeros((0, 0), np.uint32), orientation(header), fault)
+    mode, jpeg = header.mode, header.format in ("JPEG", "MPO")
+    deep = _deep_color(data, header) or mode.startswith(("I", "F"))
+    if masks == "color" and not deep:
+        values = pack_colors(_mask_colors(path, data, header))
+        kind = "color" if mode.startswith("RGB") else _index_kind(mode, values.astype(np.uint8))
+        kind = f"{kind};alpha" if mode == "RGBA" and varies(header.getchannel("A")) else kind
+    else:
+        kind, values = _one_channel(mode, _mask_values(path, data, header))
+    kind = "jpeg" if jpeg else kind
+    turn = orientation(header)
+    return Stored(kind, upright(values, turn), turn, _mask_fault(path, kind, values, masks, deep))
+
+
+def varies(alpha: Image.Image) -> bool:
+    """Whether a channel has more than one value."""
+    low, high = alpha.getextrema()
+    return low != high
 
 
 def pack_colors(pixels: NDArray[Any]) -> NDArray[np.uint32]:
     """``[..., 3]`` uint8 RGB -> ``65536 * red + 256 * green + blue``, the file ids of colours."""
     red, green, blue = (pixels[..., i].astype(np.uint32) for i in range(3))
-    return red << 16 | green << 8 | blue
+    return np.asarray(red << 16 | green << 8 | blue, np.uint32)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -162,6 +213,14 @@ def _mask_values(path: Path, data: bytes, image: Image.Image) -> NDArray[Any]:
     return array // (255 // (2**bits - 1)) if bits in (2, 4) else array
 
 
+def _mask_colors(path: Path, data: bytes, image: Image.Image) -> NDArray[Any]:
+    """Stored colours ``[H, W, 3]`` uint8, those of the palette where there is one."""
+    if image.format == "PNG" and image.mode in ("RGB", "RGBA"):
+        return _opencv_rgb(path, data)  # twice as fast
+    image.info.pop("transparency", None)  # about which Pillow would warn
+    return _pillow_rgb(path, image)
+
+
 def _bits(data: bytes, image: Image.Image) -> int:
     """Bits per stored value, of which Pillow's mode tells less."""
     if image.format == "PNG":
@@ -176,25 +235,53 @@ def _deep_color(data: bytes, image: Image.Image) -> bool:
     return image.mode in ("RGB", "RGBA", "LA") and _bits(data, image) > 8
 
 
-def _one_channel(path: Path, array: NDArray[Any]) -> NDArray[Any]:
-    if array.ndim == 2:
-        return array
-    color, alpha = (array, array[:0]) if array.shape[2] == 3 else (array[..., :-1], array[..., -1])
-    if (color != color[..., :1]).any():
-        found = np.unique(color.reshape(-1, color.shape[2]), axis=0)
-        shown = ", ".join(str(tuple(int(v) for v in c)) for c in found[:3])
-        raise UserError(
-            f"mask {path} holds colours (RGB), not class indices; {len(found)} colours: {shown}"
-            f"{', ...' if len(found) > 3 else ''}; convert it to indices or give index masks"
-        )
-    if alpha.size and alpha.min() != alpha.max():
-        raise UserError(
-            f"mask {path} has a transparency channel that varies; save class indices in one channel"
-        )
-    return np.ascontiguousarray(color[..., 0])
+def _one_channel(mode: str, array: NDArray[Any]) -> tuple[str, NDArray[Any]]:
+    """Kind of a mask, and its values ``[H, W]``: equal channels count as one, others are packed."""
+    alpha = array[:0]
+    if array.ndim == 3 and array.shape[2] in (2, 4):
+        array, alpha = array[..., :-1], array[..., -1]
+    veiled = ";alpha" if alpha.size and alpha.min() != alpha.max() else ""
+    if array.ndim == 3 and (array != array[..., :1]).any():
+        return f"color{veiled}", pack_colors(array >> 8 if array.dtype == np.uint16 else array)
+    values = array if array.ndim == 2 else np.ascontiguousarray(array[..., 0])
+    return "index;alpha" if veiled else _index_kind(mode, values), values
 
 
-def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+def _index_kind(mode: str, values: NDArray[Any]) -> str:
+    if mode in ("1", "P", "PA"):
+        return "bit" if mode == "1" else "palette"
+    return "fraction" if values.dtype.kind == "f" else f"index{8 * values.dtype.itemsize}"
+
+
+def _mask_fault(path: Path, kind: str, values: NDArray[Any], masks: Masks, deep: bool) -> str:
+    """Say why values cannot be file ids; nothing where they can."""
+    if kind == "jpeg":
+        return f"mask {path} is a JPEG, which invents values along every edge; save masks as PNG"
+    if masks == "color":
+        fault = f"mask {path} holds more than 8 bits per channel; save colours with 8 bits each"
+        return fault if deep else ""
+    if kind.startswith("color"):
+        return _color_fault(path, values)
+    if kind == "index;alpha":
+        return f"mask {path} has a transparency channel that varies; save class indices in one channel"
+    if kind == "fraction":
+        return f"mask {path} holds fractions ({values.dtype}); save class indices as whole numbers"
+    if values.dtype.kind == "i" and values.min(initial=0) < 0:
+        return f"mask {path} holds negative numbers (down to {values.min()}); class ids start at 0"
+    return ""
+
+
+def _color_fault(path: Path, packed: NDArray[Any]) -> str:
+    found = np.unique(packed)
+    shown = ", ".join(f"({c >> 16}, {c >> 8 & 255}, {c & 255})" for c in found[:3].tolist())
+    return (
+        f"mask {path} holds colours (RGB), not class indices; {len(found)} colours: {shown}"
+        f"{', ...' if len(found) > 3 else ''}; set `masks: color` in a label space that gives each class "
+        f"its colour: `{LOOK}` writes one"
+    )
+
+
+def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Turn and mirror stored pixels as EXIF orientation says (EXIF 2.3, tag 0x0112)."""
     if orientation == 1:
         return array

@@ -1,20 +1,50 @@
 """One pass over images and masks: everything that `segkit analyze` and `segkit split` count.
 
 The pass is bound by decoding; what it found is kept (see ``cache.py``), so that a second
-call reads only what has changed.
+call reads only what has changed. ``look.py`` says what one sample shows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segkit.data.cache import UNKNOWN, Found, Item, collect
+from segkit.data.look import GRID, MAX_IDS, NO_MASK, Row, look
+from segkit.data.parallel import cpus, in_chunks, pixels
+from segkit.data.table import Table, take
+from segkit.types import Sample, Source
 
 if TYPE_CHECKING:
     from segkit.types import Array
 
-GRID = 32  # cells per side of the position grid
-NO_MASK = 65534  # in `Facts.grid`: the sample has no readable mask (no class index is that large here)
-MAX_IDS = 1000  # distinct ids that are kept of one mask, the most frequent first
+__all__ = ["GRID", "MAX_IDS", "NO_MASK", "Facts", "scan"]
+
+MANY_PIXELS = 3 * 10**8  # from here on worker processes are worth the second that they take to start
+COLUMNS: dict[str, Any] = {
+    "image_size": np.int32,
+    "mask_size": np.int32,
+    "pixels": np.int64,
+    "ignored": np.int64,
+    "components": np.int32,
+    "grid": np.uint16,
+    "channel_mean": np.float64,
+    "channel_std": np.float64,
+    "image_hash": np.uint64,
+    "image_digest": object,
+    "image_mode": object,
+    "image_orientation": np.uint8,
+    "mask_orientation": np.uint8,
+    "mask_kind": object,
+    "image_error": object,
+    "mask_error": object,
+    "id_distinct": np.int64,
+}
+RAGGED = ("ids", "regions")
 
 
 @dataclass(frozen=True)
@@ -78,3 +108,78 @@ class Facts:
     id_pixels: Array
     id_start: Array
     id_distinct: Array
+
+
+def scan(
+    source: Source,
+    samples: Sequence[Sample],
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+    cache: Path | None = None,
+) -> Facts:
+    """Look at every sample once.
+
+    The facts do not depend on the number of workers. A sample that cannot be read is a row
+    with its error, never an exception.
+
+    Args:
+        source: Reads the samples.
+        samples: Those to look at.
+        workers: How many work at once; ``None``: one per processor. Threads while there is
+            little to do, processes from where that is faster.
+        progress: Show a bar on standard error.
+        cache: Folder where the facts are kept until files change (`segkit.data.cache.cache_folder`);
+            ``None``: nothing is kept.
+    """
+    number = workers or cpus()
+
+    def run(items: Sequence[Item]) -> Iterator[Found]:
+        large = pixels(source, [sample for sample, _ in items]) >= MANY_PIXELS
+        return in_chunks(look_at, source, items, number, large, "reading data" if progress else "")
+
+    size = source.labels.num_classes
+    return _facts(collect(run, "scan", source, samples, cache) if samples else _to_table([], [], size))
+
+
+def look_at(source: Source, items: Sequence[Item]) -> Found:
+    """Look at a chunk of samples."""
+    rows = [look(source, sample, known) for sample, known in items]
+    names = [sample.name for (sample, _), row in zip(items, rows, strict=True) if row]
+    new = [row for row in rows if row]
+    return Found([row is not None for row in rows], _to_table(names, new) if new else None)
+
+
+def _to_table(names: list[str], rows: Sequence[Row], num_classes: int = 0) -> Table:
+    if not rows:  # the shapes of no rows are those of one
+        blank = Row(np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int32))
+        return take(_to_table([""], [blank]), np.zeros(0, np.int64))
+    content = b"".join(row.content or UNKNOWN for row in rows)
+    return Table(
+        names,
+        np.zeros((len(rows), 16), np.uint8),
+        np.frombuffer(content, np.uint8).reshape(-1, 16),
+        {key: np.array([getattr(r, key) for r in rows], dtype) for key, dtype in COLUMNS.items()},
+        {key: _flat([getattr(r, key) for r in rows]) for key in RAGGED},
+    )
+
+
+def _flat(parts: Sequence[Array]) -> tuple[Array, Array]:
+    return np.array([len(part) for part in parts], np.int64), np.concatenate(parts)
+
+
+def _facts(table: Table) -> Facts:
+    counts, ids = table.ragged["ids"]
+    regions, sizes = table.ragged["regions"]
+    sample = np.repeat(np.arange(len(regions)), regions)
+    columns = dict(table.columns)
+    for key in ("image_digest", "image_mode", "mask_kind"):  # short; an error may be long
+        columns[key] = columns[key].astype(str)
+    return Facts(
+        names=np.array(table.names, str),
+        component_sizes=np.column_stack([sample, sizes]).astype(np.int64),
+        ids=ids[:, 0],
+        id_pixels=ids[:, 1],
+        id_start=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        **columns,
+    )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.data.diagnose import explain
 from segkit.data.fault import Fault
 from segkit.data.read import image_size, read_image, read_mask
 from segkit.types import LabelSpace, Sample, Split, UserError
@@ -24,8 +25,6 @@ SPLIT_NAMES: dict[str, Split] = {
     "test": "test",
     "testing": "test",
 }
-CITYSCAPES_LABEL_IDS = frozenset(range(34))
-CITYSCAPES_TRAIN_IDS = frozenset({*range(19), 255})
 
 
 class FileSource:
@@ -74,11 +73,10 @@ class FileSource:
         """
         if sample.mask is None:
             return None
-        file_ids = read_mask(sample.mask, self.labels.masks)
         try:
-            return self.labels.encode(file_ids)
+            return self.labels.encode(read_mask(sample.mask, self.labels.masks))
         except UserError as error:
-            raise UserError(_id_fault(sample.mask, file_ids, self.labels)) from error
+            raise UserError(explain(sample.mask, self.labels, error)) from error
 
     def target_size(self, sample: Sample) -> tuple[int, int] | None:
         """Height and width of the target, from the header of its file; ``None`` without a mask.
@@ -123,39 +121,3 @@ def size_fault(sample: Sample, image: Sequence[int], mask: Sequence[int]) -> str
     if tuple(image) == tuple(mask)[::-1]:
         return f"{text}: one lies on its side; EXIF orientation is applied, so turn the mask"
     return f"{text}; give each image a mask of its own size"
-
-
-def _id_fault(mask: Path, file_ids: NDArray[Any], labels: LabelSpace) -> str:
-    unknown = labels.unknown(file_ids)
-    shown = ", ".join(f"{labels.id_text(i)} ({n} pixels)" for i, n in list(unknown.items())[:5])
-    more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-    present = {int(i) for i in np.unique(file_ids)}
-    return (
-        f"mask {mask} holds ids that the label space does not know: {shown}{more}; {_cause(present, labels)}"
-    )
-
-
-def _cause(present: set[int], labels: LabelSpace) -> str:
-    """Say why a mask may hold ids that the label space does not know, and what to do."""
-    classes = {i for ids in labels.ids for i in ids}
-    unknown = present - classes - set(labels.ignore)
-    if unknown == {255} and present <= {0, 255}:
-        return "it looks like a 0/255 binary mask: use data.labels=binary"
-    if classes == CITYSCAPES_TRAIN_IDS - {255} and present <= CITYSCAPES_LABEL_IDS:
-        return "these look like Cityscapes labelIds, not trainIds: use data.labels=cityscapes19"
-    if unknown == {255} and classes | set(labels.ignore) >= CITYSCAPES_LABEL_IDS:
-        return "these look like Cityscapes trainIds: give the masks that end with _gtFine_labelIds.png"
-    if unknown == {255}:
-        return "255 often marks void pixels: add 255 to `ignore` of the label space"
-    size = len(labels.names)
-    if unknown == {size} and classes == set(range(size)):
-        return (
-            f"the ids may count from 1 with 0 for something else: give ids 1 to {size}, and 0 in `ignore` "
-            "or as a class of its own"
-        )
-    if len(unknown) > 50:
-        return "so many ids are instances, smoothed edges or a photograph: give masks of class indices"
-    if size == 2 and labels.task != "multilabel":
-        return "if all but 0 is foreground use data.labels=binary, otherwise add them to `ids` or `ignore`"
-    fitting = ", `rest: none` (no class)" if labels.task == "multilabel" else ""
-    return f"add them to `ids` or `ignore` of the label space, or set `rest: ignore`{fitting}"

@@ -8,6 +8,8 @@ shares of the pixels, so that people and objects are rare and hard.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,18 @@ class Streets:
             raise UserError(
                 f"scene {sample.name}: {error}; data.labels has to list the ids 0..7 and 255"
             ) from None
+
+    def signature(self, sample: Sample) -> str:
+        """Everything that a picture and its mask depend on, for caches."""
+        return f"{sample.name} seed {self.seed} {self.height}x{self.width} {_painter()}"
+
+
+@functools.cache
+def _painter() -> str:
+    """Digest of the code that paints: other code, other pictures."""
+    here = Path(__file__)
+    files = [here, *sorted(here.with_name("scene").glob("*.py"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def scene(seed: int, index: int, height: int, width: int, split: Split = "train") -> tuple[Array, Array]:

@@ -76,8 +76,8 @@ def prediction_sheet(pictures: Sequence[Picture], labels: LabelSpace, width: int
     blocks = [_titles(width, cell)]
     for picture in pictures:
         blocks += [_caption(picture, labels, width), _row(picture, labels, width, cell)]
-    blocks.append(_legend(pictures, labels, width))
-    return np.vstack([_space(width, MARGIN // 2), *blocks, _space(width, MARGIN // 2)])
+    blocks.append(legend(pictures, labels, width))
+    return np.vstack([space(width, MARGIN // 2), *blocks, space(width, MARGIN // 2)])
 
 
 def _row(picture: Picture, labels: LabelSpace, width: int, cell: int) -> Array:
@@ -96,7 +96,7 @@ def _row(picture: Picture, labels: LabelSpace, width: int, cell: int) -> Array:
         paint_errors(image, target, prediction, labels),
     )
     shown = max(1, round(cell * height / full))
-    row = _space(width, shown + GAP)
+    row = space(width, shown + GAP)
     for column, drawing in enumerate(cells):
         left = MARGIN + column * (cell + GAP)
         row[:shown, left : left + cell] = _fit(drawing, cell, shown, smooth=column == 0)
@@ -112,14 +112,14 @@ def _fit(drawing: Array, width: int, height: int, smooth: bool) -> Array:
 
 
 def _titles(width: int, cell: int) -> Array:
-    paper = Image.fromarray(_space(width, LINE))
+    paper = Image.fromarray(space(width, LINE))
     draw = ImageDraw.Draw(paper)
     for column, title in enumerate(TITLES):
         left = MARGIN + column * (cell + GAP)
-        draw.text((left, LINE // 2), title, INK, _font(True), "lm")
-    left += int(_font(True).getlength(title)) + GAP
-    if left + _font().getlength(ERRORS_HELP) <= width - MARGIN:
-        draw.text((left, LINE // 2), ERRORS_HELP, PALE, _font(), "lm")
+        draw.text((left, LINE // 2), title, INK, font(True), "lm")
+    left += int(font(True).getlength(title)) + GAP
+    if left + font().getlength(ERRORS_HELP) <= width - MARGIN:
+        draw.text((left, LINE // 2), ERRORS_HELP, PALE, font(), "lm")
     return np.asarray(paper)
 
 
@@ -128,23 +128,23 @@ def _caption(picture: Picture, labels: LabelSpace, width: int) -> Array:
     counted = flatten(picture.target, labels) != labels.ignore_index
     wrong = wrong_pixels(picture.target, picture.prediction, labels).sum() / max(1, counted.sum())
     right = "   ".join(filter(None, [picture.numbers, f"{100 * wrong:.1f} % of pixels wrong"]))
-    paper = Image.fromarray(_space(width, LINE))
+    paper = Image.fromarray(space(width, LINE))
     draw = ImageDraw.Draw(paper)
-    draw.text((width - MARGIN, LINE // 2), right, INK, _font(), "rm")
-    room = width - 2 * MARGIN - draw.textlength(right, _font()) - 2 * GAP
-    draw.text((MARGIN, LINE // 2), _shortened(picture.name, room), PALE, _font(), "lm")
+    draw.text((width - MARGIN, LINE // 2), right, INK, font(), "rm")
+    room = width - 2 * MARGIN - draw.textlength(right, font()) - 2 * GAP
+    draw.text((MARGIN, LINE // 2), shortened(picture.name, room), PALE, font(), "lm")
     return np.asarray(paper)
 
 
-def _shortened(name: str, room: float) -> str:
+def shortened(name: str, room: float) -> str:
     """Cut a long name at its start: its end tells pictures apart."""
-    font, kept = _font(), name
-    while kept and font.getlength("…" + kept) > room:
+    kept = name
+    while kept and font().getlength("…" + kept) > room:
         kept = kept[1:]
     return name if kept == name else "…" + kept
 
 
-def _legend(pictures: Sequence[Picture], labels: LabelSpace, width: int) -> Array:
+def legend(pictures: Sequence[Picture], labels: LabelSpace, width: int) -> Array:
     """Name the colours that occur, in class order, over as many lines as it takes."""
     values = np.unique(
         np.concatenate([np.unique(flatten(m, labels)) for p in pictures for m in (p.target, p.prediction)])
@@ -155,13 +155,13 @@ def _legend(pictures: Sequence[Picture], labels: LabelSpace, width: int) -> Arra
     if labels.ignore_index in values:
         entries.append(("ignored", _swatch(labels.ignore_index, labels)))
     spots, lines = _places([name for name, _ in entries], width)
-    paper = Image.fromarray(_space(width, LINE * lines))
+    paper = Image.fromarray(space(width, LINE * lines))
     draw = ImageDraw.Draw(paper)
     for (name, swatch), (left, line) in zip(entries, spots, strict=True):
         middle = LINE * line + LINE // 2
         paper.paste(Image.fromarray(swatch), (left, middle - 8))
         draw.rectangle((left, middle - 8, left + 22, middle + 7), outline=(120, 120, 120))
-        draw.text((left + 29, middle), name, INK, _font(), "lm")
+        draw.text((left + 29, middle), name, INK, font(), "lm")
     return np.asarray(paper)
 
 
@@ -176,7 +176,7 @@ def _places(names: Sequence[str], width: int) -> tuple[list[tuple[int, int]], in
     """Left edge and line of each legend entry, and the number of lines."""
     left, line, spots = MARGIN, 0, []
     for name in names:
-        needed = 29 + int(_font().getlength(name)) + 22
+        needed = 29 + int(font().getlength(name)) + 22
         if left + needed > width and left > MARGIN:
             left, line = MARGIN, line + 1
         spots.append((left, line))
@@ -184,10 +184,12 @@ def _places(names: Sequence[str], width: int) -> tuple[list[tuple[int, int]], in
     return spots, line + 1
 
 
-def _space(width: int, height: int) -> Array:
+def space(width: int, height: int) -> Array:
+    """Blank paper: uint8 RGB ``[height, width, 3]``."""
     return np.full((height, width, 3), PAPER, np.uint8)
 
 
 @lru_cache(2)
-def _font(bold: bool = False) -> ImageFont.FreeTypeFont:
+def font(bold: bool = False) -> ImageFont.FreeTypeFont:
+    """The one size of text in pictures."""
     return ImageFont.truetype(font_path(bold), TEXT)

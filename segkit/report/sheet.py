@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from segkit.report.paint import flatten, paint_classes
-from segkit.report.panel import GAP, INK, LINE, MARGIN, PALE, Picture, _font, _legend, _shortened, _space
+from segkit.report.panel import GAP, INK, LINE, MARGIN, PALE, Picture, font, legend, shortened, space
 from segkit.types import LabelSpace
 
 if TYPE_CHECKING:
@@ -55,18 +55,18 @@ def contact_sheet(specimens: Sequence[Specimen], labels: LabelSpace, width: int 
     rows = [_words(names, cell, width, INK, bold=True)]
     for specimen in specimens:
         sizes = [_size_text(specimen.image), *(_size_text(image) for image, _ in specimen.after)]
-        room = cell - GAP - _font().getlength(sizes[0])
-        rows.append(_words([_shortened(specimen.name, room), *[""] * (columns - 1)], cell, width, INK))
+        room = cell - GAP - font().getlength(sizes[0])
+        rows.append(_words([shortened(specimen.name, room), *[""] * (columns - 1)], cell, width, INK))
         rows[-1] = _words(sizes, cell, width, PALE, rows[-1], right=True)
         rows.append(_row(specimen, labels, cell, width))
-    rows.append(_legend([_flat_picture(s, labels) for s in specimens], labels, width))
-    return np.vstack([_space(width, MARGIN // 2), *rows, _space(width, MARGIN // 2)])
+    rows.append(legend([_flat_picture(s, labels) for s in specimens], labels, width))
+    return np.vstack([space(width, MARGIN // 2), *rows, space(width, MARGIN // 2)])
 
 
 def _row(specimen: Specimen, labels: LabelSpace, cell: int, width: int) -> Array:
     pairs = ((specimen.image, specimen.target), *specimen.after)
     heights = [max(1, round(cell * image.shape[0] / image.shape[1])) for image, _ in pairs]
-    row = _space(width, max(heights) + GAP)
+    row = space(width, max(heights) + GAP)
     for column, ((image, target), height) in enumerate(zip(pairs, heights, strict=True)):
         left = MARGIN + column * (cell + GAP)
         row[:height, left : left + cell] = outlined(image, target, labels, (height, cell))
@@ -125,12 +125,12 @@ def _words(
     right: bool = False,
 ) -> Array:
     """A line of text above each column."""
-    paper = Image.fromarray(_space(width, LINE) if ground is None else ground)
+    paper = Image.fromarray(space(width, LINE) if ground is None else ground)
     draw = ImageDraw.Draw(paper)
     for column, text in enumerate(texts):
         left = MARGIN + column * (cell + GAP)
         place = (left + cell if right else left, LINE // 2)
-        draw.text(place, text, ink, _font(bold), "rm" if right else "lm")
+        draw.text(place, text, ink, font(bold), "rm" if right else "lm")
     return np.asarray(paper)
 
 

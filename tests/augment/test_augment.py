@@ -173,6 +173,21 @@ def test_a_rare_class_is_shown_more_often_when_crops_are_directed():
     assert share(1.0) > share(0.0) + 0.2
 
 
+@every_preset
+def test_a_focus_is_shown_by_the_whole_chain(path):
+    image, target = sample(classes=2)
+    target[3:12, 3:12] = 4
+    augment = Augment(**read(path))
+
+    def share(focus):
+        arguments = {"size": (24, 24), "fit": "crop", "ignore_index": 255, "focus": focus}
+        parts = [augment(image, target, seed=s, **arguments)[1] for s in range(100)]
+        return np.mean([(p == 4).any() for p in parts])
+
+    assert share(4) > 0.95  # a rotation may turn a pixel at the very border out of the picture
+    assert share(None) < 0.6
+
+
 def test_a_mistake_is_told_when_the_augmentation_is_made():
     with pytest.raises(UserError, match=r"augment.transforms.Rotate.limt"):
         Augment({"Rotate": {"limt": 5}})

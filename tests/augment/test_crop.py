@@ -112,6 +112,56 @@ def test_a_directed_crop_knows_multilabel_and_uint16_targets():
             assert ((part if target.ndim == 2 else part[..., index]) == value).any()
 
 
+def focused(rule, target, focus, fit="crop", size=(16, 16), count=60):
+    made = (
+        rule.window(target, size, fit, IGNORE, np.random.default_rng(i), focus=focus) for i in range(count)
+    )
+    return [seen(target, w) for w in made]
+
+
+@pytest.mark.parametrize(
+    ("fit", "scale"), [("crop", (1.0, 1.0)), ("crop", (0.5, 2.0)), ("stretch", (2.0, 4.0))]
+)
+def test_a_focused_crop_shows_its_class_wherever_it_lies(fit, scale):
+    target = rare_target()
+    assert all((part == 2).any() for part in focused(RandomCrop(scale), target, 2, fit))
+    assert not all((part == 2).any() for part in focused(RandomCrop(scale), target, None, fit))
+
+
+def test_a_focus_wins_over_the_classes_that_crops_are_directed_at():
+    rule = RandomCrop(class_prob=1.0, classes=[1])
+    assert all((part == 2).any() for part in focused(rule, rare_target(), 2))
+
+
+def test_a_focus_that_the_picture_does_not_show_changes_nothing():
+    target = rare_target()
+    for rule in (RandomCrop(), RandomCrop((0.5, 2.0), class_prob=0.5, max_ratio=0.8)):
+        for i in range(20):
+            without, absent = (
+                rule.window(target, (16, 16), "crop", IGNORE, np.random.default_rng(i), focus=focus)
+                for focus in (None, 9)
+            )
+            assert without == absent
+
+
+def test_a_focused_crop_that_one_class_fills_is_drawn_again_around_the_focus():
+    target = np.zeros((40, 200), np.uint8)
+    target[:, 100:] = 1
+    parts = focused(RandomCrop(max_ratio=0.75), target, 1, size=(20, 60), count=200)
+    assert all((p == 1).any() for p in parts)
+    once = np.mean([(p == 0).mean() >= 0.25 for p in focused(RandomCrop(), target, 1, size=(20, 60))])
+    assert np.mean([(p == 0).mean() >= 0.25 for p in parts]) > once + 0.2
+
+
+def test_a_focus_knows_multilabel_and_uint16_targets():
+    rare = rare_target()
+    several = np.stack([(rare == k) for k in range(3)], 2).astype(np.uint8)
+    wide = rare.astype(np.uint16)
+    wide[rare == 2] = 700
+    assert all((part[..., 2] == 1).any() for part in focused(RandomCrop(), several, 2))
+    assert all((part == 700).any() for part in focused(RandomCrop(), wide, 700))
+
+
 @pytest.mark.parametrize("several", [False, True])
 def test_crops_that_one_class_fills_are_drawn_again(several):
     target = np.zeros((40, 200), np.uint8)

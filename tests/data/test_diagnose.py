@@ -197,7 +197,7 @@ def test_training_on_colours_says_how_to_come_to_a_label_space(tmp_path):
     line = _mistake(tmp_path, TABLE[MASKS[0]], "streets")
     assert "holds colours (RGB), not class indices; " in line
     assert "(128, 64, 128)" in line
-    assert "`python -m segkit.analyze` with the same data options writes a label space that fits" in line
+    assert "`python -m segkit.analyze data=... data.root=...` writes a label space that fits" in line
     assert "train with data.labels=THAT FILE" in line
 
 

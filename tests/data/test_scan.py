@@ -318,3 +318,13 @@ def test_progress_is_shown_on_standard_error_only_when_asked_for(data, capsys):
     shown = capsys.readouterr()
     assert "9/9" in shown.err
     assert shown.out == ""
+
+
+@pytest.mark.parametrize("size", [1, 7, 16, 63, 600])
+def test_means_and_deviations_are_exact(tmp_path, size):
+    image = np.random.default_rng(size).integers(0, 256, (size, size + 3, 3), np.uint8)
+    image[..., 1] = 77  # no deviation at all
+    facts = pair(tmp_path, np.zeros((size, size + 3), np.uint8), image=image)
+    np.testing.assert_allclose(facts.channel_mean[0], image.mean((0, 1)), rtol=1e-13)
+    np.testing.assert_allclose(facts.channel_std[0], image.std((0, 1)), rtol=1e-12)
+    assert facts.channel_std[0, 1] == 0

@@ -1,7 +1,7 @@
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from segkit.data.sampler import EpochSampler
+from segkit.data.sampler import ClassPlan, EpochSampler
 from segkit.data.window import WindowLoader
 from segkit.types import Batch
 
@@ -21,8 +21,8 @@ def _collate(rows):
     return Batch(empty, torch.stack(target), torch.tensor(index), ("",) * len(rows), (), ())
 
 
-def _loader(samples=7, batch=2, window=2, epoch=lambda: 0, **options):
-    sampler = EpochSampler(samples, batch, seed=0)
+def _loader(samples=7, batch=2, window=2, epoch=lambda: 0, plan=None, **options):
+    sampler = EpochSampler(samples, batch, seed=0, plan=plan)
     loader = DataLoader(Numbers(), batch_sampler=sampler, collate_fn=_collate)
     return WindowLoader(loader, sampler, window, lambda t: (t != 255).sum()[None].double(), epoch, **options)
 
@@ -59,6 +59,16 @@ def test_a_restored_loader_goes_on_with_the_next_batch_and_begins_the_next_epoch
     assert [b.index.tolist() for b in again] == whole[2:]
     epoch = 4
     assert len([b.index.tolist() for b in again]) == len(whole)
+
+
+def test_a_restored_loader_goes_on_with_weighted_draws():
+    plan = ClassPlan([[9, 0]] * 5 + [[9, 9], [0, 9]], "class_balanced")
+    loader = _loader(epoch=lambda: 3, plan=plan)
+    whole = [b.index.tolist() for b in loader]
+    again = _loader(epoch=lambda: 3, plan=plan)
+    again.load_state_dict({"epoch": 3, "batch": 2})
+    assert [b.index.tolist() for b in again] == whole[2:]
+    assert len({i for batch in whole for i in batch}) < 7  # some come twice
 
 
 def test_a_state_of_a_finished_epoch_does_not_shorten_the_next():

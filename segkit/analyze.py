@@ -1,0 +1,155 @@
+"""Look at the data before the first epoch: ``python -m segkit.analyze data=folder data.root=...``."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segkit.cli import launch, with_data_options
+from segkit.error import UserError
+
+if TYPE_CHECKING:
+    from segkit.analysis.propose import Proposal
+    from segkit.data.fault import Fault
+    from segkit.data.scan import Facts
+    from segkit.types import Sample
+
+log = logging.getLogger(__name__)
+
+
+def analyze(cfg: Any) -> int:
+    """Look as configured; return the number of faults."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    from segkit.analysis.balance import balance
+    from segkit.analysis.fault import find_faults
+    from segkit.analysis.page import Analysis, write_analysis
+    from segkit.analysis.table import analysis_table
+    from segkit.analysis.weights import weights_table
+
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    overrides = list(HydraConfig.get().overrides.task)
+    source, facts, proposal = _look(config, folder)
+    labels_file = str(folder / "labels.yaml") if proposal else None
+    samples, faults = _divided(config, source, facts)
+    faults += find_faults(source, samples, facts, labels_file=labels_file)
+    faults = [f._replace(fix=with_data_options(f.fix, overrides)) for f in faults]
+    numbers = balance(samples, facts, source.labels)
+    weights = weights_table(facts.pixels[[s.split in ("train", "") for s in samples]], source.labels)
+    print(analysis_table(source.labels, numbers, weights, faults), flush=True)  # drawing takes seconds
+    checks, sheet = _audit(config, source, samples, folder) if config["audit"] else (None, None)
+    write_analysis(
+        folder,
+        Analysis(
+            title=config["name"],
+            command=shlex.join(["python", "-m", "segkit.analyze", *overrides]),
+            labels=source.labels,
+            source=source,
+            samples=samples,
+            facts=facts,
+            faults=faults,
+            balance=numbers,
+            weights=weights,
+            proposal=proposal,
+            labels_file=labels_file,
+            audit=checks,
+            audit_sheet=sheet,
+        ),
+    )
+    if proposal:
+        print(f"\n{proposal.reason}\ntrain with: {_train_command(overrides, labels_file)}")
+    print(f"results: {folder / 'analysis.html'}")
+    _judge(folder, checks or [], faults if config["strict"] else [])
+    return len(faults)
+
+
+def _look(config: dict[str, Any], folder: Path) -> tuple[Any, Facts, Proposal | None]:
+    """Scan the data; where the label space is missing or does not fit, propose one in ``folder``."""
+    from segkit.analysis.propose import propose
+    from segkit.data.cache import cache_folder
+    from segkit.data.labels import UNKNOWN, LabelsMissing, labels_yaml
+    from segkit.data.make import make_source
+    from segkit.data.scan import scan
+    from segkit.files import write_text
+
+    cache = cache_folder() if config["cache"] else None
+    try:
+        source, missing = make_source(config["data"]), False
+    except LabelsMissing:
+        source, missing = make_source(config["data"], labels=UNKNOWN), True
+    samples = sorted(source.samples)
+    facts = scan(source, samples, workers=config["workers"], progress=True, cache=cache)
+    proposal = propose(source, facts)
+    if proposal is None:
+        return source, facts, None
+    write_text(folder / "labels.yaml", labels_yaml(proposal.labels))
+    if missing:
+        source = make_source(config["data"], labels=proposal.labels)
+        facts = scan(source, samples, workers=config["workers"], progress=True, cache=cache)
+    return source, facts, proposal
+
+
+def _divided(config: dict[str, Any], source: Any, facts: Facts) -> tuple[list[Sample], list[Fault]]:
+    """The samples with their parts, as training would divide them; what listing found wrong."""
+    from segkit.data.fault import Fault
+    from segkit.data.split import assign, read_split
+
+    values, samples = config["data"], sorted(source.samples)
+    faults = list(getattr(source, "faults", ()))
+    try:
+        if values["split"]:
+            parts: Sequence[str] = read_split(Path(values["split"]), samples)
+        else:
+            counts = (lambda: facts.pixels) if values["stratify"] else None
+            parts = assign(samples, values["val_fraction"], values["test_fraction"], config["seed"], counts)
+    except UserError as error:
+        parts = [s.split for s in samples]
+        faults.append(Fault("split", "the data cannot be divided", str(error)))
+    return [s._replace(split=p) for s, p in zip(samples, parts, strict=True)], faults
+
+
+def _audit(
+    config: dict[str, Any], source: Any, samples: Sequence[Sample], folder: Path
+) -> tuple[list[Any], Path]:
+    """Check the augmentation and draw what it does."""
+    from hydra.utils import instantiate
+
+    from segkit.analysis.audit import audit_table, run_audit
+
+    augment = instantiate(config["augment"], _convert_="all")
+    values = config["data"]
+    size = (values["size"][0], values["size"][1])
+    train = [s for s in samples if s.split == "train"] or samples
+    checks = run_audit(
+        source, train, augment, size=size, fit=values["fit"], seed=config["seed"], folder=folder
+    )
+    print(audit_table(checks))
+    return checks, folder / "audit.png"
+
+
+def _train_command(overrides: Sequence[str], labels_file: str | None) -> str:
+    """The same data with the proposed label space."""
+    kept = [o for o in overrides if o.startswith("data") and not o.startswith("data.labels")]
+    return shlex.join(["python", "-m", "segkit.train", *kept, f"data.labels={labels_file}"])
+
+
+def _judge(folder: Path, checks: Sequence[Any], faults: Sequence[Fault]) -> None:
+    """Everything is written: now the exit code."""
+    if failed := [c.name for c in checks if c.passed is False]:
+        raise UserError(f"the augmentation fails: {', '.join(failed)}; see {folder / 'audit.json'}")
+    if faults:
+        raise UserError(f"{len(faults)} faults (strict=true); see {folder / 'analysis.html'}")
+
+
+def main() -> None:
+    """Entry point of ``python -m segkit.analyze`` and ``segkit analyze``."""
+    launch("analyze", analyze)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""`segkit analyze` as a new user meets it: from a wrong folder, by the messages alone, to a training run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from segkit.data.labels import read_labels
+from segkit.data.streets import scene
+
+QUICK = [
+    "data.size=[32,64]",
+    "data.batch_size=2",
+    "data.num_workers=0",
+    "model.depth=2",
+    "model.base_width=4",
+]
+QUICK += ["trainer.max_epochs=1", "threads=1", "logger=none", "test=false", "hydra.run.dir=trained"]
+CAMVID = np.array(read_labels("camvid11").colors, np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEGKIT_CACHE", str(tmp_path / "cache"))
+
+
+def _write(folder: Path, encode) -> Path:
+    """Twelve street scenes as files; ``encode`` writes a mask from its ids (0..7, 255)."""
+    for name in ("images", "masks"):
+        (folder / "data" / name).mkdir(parents=True)
+    for i in range(12):
+        image, ids = scene(3, i, 64, 128)
+        Image.fromarray(image).save(folder / f"data/images/{i:02d}.png")
+        encode(ids).save(folder / f"data/masks/{i:02d}.png")
+    return folder
+
+
+def _plain(ids):
+    return Image.fromarray(ids)
+
+
+def _palette(ids):
+    picture = Image.fromarray(ids)
+    picture.putpalette([int(v) for v in np.random.default_rng(5).integers(0, 256, 768)])
+    return picture
+
+
+def _colored(ids):
+    return Image.fromarray(np.vstack([CAMVID[:8], np.zeros((248, 3), np.uint8)])[ids])
+
+
+def _from_one(ids):
+    return Image.fromarray(np.where(ids == 255, 0, ids + 1).astype(np.uint8))
+
+
+def _command_in(text: str, verb: str) -> list[str]:
+    """The command line that a message tells the user to type, as its words."""
+    found = re.search(rf"python -m (segkit\.{verb} [^;`\n]*)", text)
+    assert found, text
+    return shlex.split(found[1])[1:]
+
+
+def _follow(command, folder: Path, *given: str) -> Path:
+    """Do what the messages say: train, be told to analyze, analyze, train with what it proposes."""
+    told = command("train", *given, *QUICK, cwd=folder)
+    assert told.code == 2
+    assert told.err.count("\n") == 1
+    looked = command("analyze", *_command_in(told.err, "analyze"), "hydra.run.dir=look", cwd=folder)
+    assert looked.code == 0, looked.err
+    done = command("train", *_command_in(looked.out, "train"), *QUICK, cwd=folder)
+    assert done.code == 0, done.err
+    assert (folder / "trained/checkpoints/best.ckpt").is_file()
+    return folder / "look"
+
+
+@pytest.mark.parametrize("encode", [_palette, _colored, _plain], ids=["palette", "colors", "indices"])
+def test_without_labels_the_messages_lead_to_a_training_run(encode, command, tmp_path):
+    folder = _write(tmp_path, encode)
+    _follow(command, folder, "data=folder", "data.root=data")
+
+
+def test_colors_under_an_index_label_space_lead_to_a_color_map(command, tmp_path):
+    folder = _write(tmp_path, _colored)
+    (folder / "own.yaml").write_text("names: [a, b, c, d, e, f, g, h]\n")
+    look = _follow(command, folder, "data=folder", "data.root=data", "data.labels=own.yaml")
+    assert read_labels(look / "labels.yaml").masks == "color"
+
+
+def test_ids_that_count_from_one_lead_to_the_same_names_shifted(command, tmp_path):
+    folder = _write(tmp_path, _from_one)
+    (folder / "own.yaml").write_text("names: [a, b, c, d, e, f, g, h]\n")
+    look = _follow(command, folder, "data=folder", "data.root=data", "data.labels=own.yaml")
+    labels = read_labels(look / "labels.yaml")
+    assert labels.names == ("a", "b", "c", "d", "e", "f", "g", "h")
+    assert labels.ids == tuple((i,) for i in range(1, 9))
+    assert 0 in labels.ignore
+
+
+def test_the_built_in_scenes_have_no_fault_and_their_page_is_written(command, tmp_path):
+    small = ["data.train_samples=12", "data.val_samples=4", "data.test_samples=4"]
+    small += ["data.height=64", "data.width=128"]
+    done = command("analyze", *small, "--strict", "hydra.run.dir=look", cwd=tmp_path)
+    assert done.code == 0, done.err + done.out
+    found = json.loads((tmp_path / "look/analysis.json").read_text())
+    assert found["faults"] == []
+    assert "<title>" in (tmp_path / "look/analysis.html").read_text()
+    assert list((tmp_path / "look/plots").glob("*.png"))
+
+
+def test_a_fault_is_told_and_strict_makes_it_an_exit_code(command, tmp_path):
+    folder = _write(tmp_path, _plain)
+    (folder / "data/masks/03.png").write_bytes(b"")
+    (folder / "data/images/07.png").unlink()
+    arguments = ["data=folder", "data.root=data", "data.labels=streets"]
+    relaxed = command("analyze", *arguments, "hydra.run.dir=look", cwd=folder)
+    assert relaxed.code == 0, relaxed.err
+    assert "03.png" in relaxed.out
+    assert "07.png" in relaxed.out
+    strict = command("analyze", *arguments, "--strict", "hydra.run.dir=strict", cwd=folder)
+    assert strict.code == 2
+    assert (folder / "strict/analysis.html").is_file()  # what was found is written all the same
+    assert {f["kind"] for f in json.loads((folder / "strict/analysis.json").read_text())["faults"]} >= {
+        "unpaired"
+    }
+
+
+def test_a_second_call_reads_nothing_again_and_a_changed_mask_is_noticed(command, tmp_path, monkeypatch):
+    folder = _write(tmp_path, _plain)
+    arguments = ["data=folder", "data.root=data", "data.labels=streets"]
+    command("analyze", *arguments, "hydra.run.dir=one", cwd=folder)
+    mask = folder / "data/masks/05.png"
+    cv2.imwrite(str(mask), np.full((64, 128), 3, np.uint8))
+    command("analyze", *arguments, "hydra.run.dir=two", cwd=folder)
+    one, two = (json.loads((folder / n / "analysis.json").read_text())["balance"] for n in ("one", "two"))
+    assert one != two
+
+
+def test_the_auditor_draws_and_judges_a_preset(command, tmp_path):
+    small = ["data.train_samples=6", "data.val_samples=2", "data.test_samples=2", "data.height=64"]
+    small += ["data.width=128", "data.size=[64,128]"]
+    done = command("analyze", *small, "augment=street", "audit=true", "hydra.run.dir=look", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert cv2.imread(str(tmp_path / "look/audit.png")).shape[1] >= 600
+    checks = json.loads((tmp_path / "look/audit.json").read_text())["checks"]
+    assert {c["name"] for c in checks} >= {"alignment", "classes", "fill", "workers"}
+    assert all(c["passed"] is not False for c in checks)
