@@ -56,6 +56,22 @@ def open_header(path: Path, data: bytes) -> Image.Image | None:
     return image
 
 
+def is_grey_png(data: bytes) -> bool:
+    """Whether it is a PNG of 8 or 16 bits in one channel and nothing else that Pillow would have to tell.
+
+    No transparent value, no EXIF data, no more pixels than Pillow takes without a word; opening such a
+    file with Pillow costs a tenth of decoding it.
+    """
+    if not data.startswith(PNG) or data[12:16] != b"IHDR" or len(data) < 33:
+        return False
+    if data[24] not in (8, 16) or data[25] != 0:  # bits, colour type
+        return False
+    width, height = struct.unpack_from(">II", data, 16)
+    if width * height > (Image.MAX_IMAGE_PIXELS or 0):
+        return False
+    return not any(word in data for word in (b"tRNS", b"eXIf", b"acTL", b"Raw profile"))
+
+
 def orientation(image: Image.Image | None) -> int:
     """EXIF orientation 1..8; 1 where there is none (Pillow applies a TIFF's own tag itself)."""
     raw = image.info.get("exif") if image is not None else None

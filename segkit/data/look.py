@@ -171,10 +171,9 @@ def class_pixels(
     if encoded.ndim == 2:
         ignored = pixels[encoded[:, 0] == labels.ignore_index].sum()
         return pixels @ (encoded == 1), int(ignored)
-    counted = encoded < labels.num_classes
-    counts = np.zeros(labels.num_classes, np.int64)
-    np.add.at(counts, encoded[counted], pixels[counted])
-    return counts, int(pixels[~counted].sum())
+    counts = np.zeros(labels.ignore_index + 1, np.int64)
+    np.add.at(counts, encoded, pixels)
+    return counts[: labels.num_classes], int(counts[labels.ignore_index])
 
 
 def _measure_image(row: Row, image: NDArray[np.uint8]) -> None:

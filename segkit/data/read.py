@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from segkit.data.file import open_header, orientation, read_bytes, too_large, unreadable
+from segkit.data.file import is_grey_png, open_header, orientation, read_bytes, too_large, unreadable
 from segkit.error import LOOK
 from segkit.types import Masks, UserError
 
@@ -117,6 +117,9 @@ def open_mask(path: Path, data: bytes, masks: Masks = "index") -> Stored:
     Raises:
         UserError: It is damaged or no picture.
     """
+    if masks == "index" and is_grey_png(data):
+        values = _decode(path, data, cv2.IMREAD_UNCHANGED)
+        return Stored(_index_kind("L", values), values, 1, "")
     header = open_header(path, data)
     if header is None or (header.format == "TIFF" and _deep_color(data, header)):
         fault = f"mask {path} holds colours with 16 bits per channel; save class indices in one channel"
