@@ -12,6 +12,8 @@ ANSWERS = {
     "--help": ["-m", "segkit.train", "--help"],
     "--cfg job": ["-m", "segkit.train", "--cfg", "job"],
     "misspelt key": ["-m", "segkit.train", "trainer.max_epoch=3"],
+    "analyze --help": ["-m", "segkit.analyze", "--help"],
+    "split --help": ["-m", "segkit.split", "--help"],
     "evaluate --help": ["-m", "segkit.evaluate", "--help"],
     "predict --help": ["-m", "segkit.predict", "--help"],
 }
