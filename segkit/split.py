@@ -112,12 +112,21 @@ def _settings(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _old(record: Path) -> dict[str, Any]:
+    """What an earlier call wrote. Files that it names may be removed: none but tables beside it."""
     try:
-        return dict(json.loads(record.read_text(encoding="utf-8")))
+        old = json.loads(record.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{record} cannot be read: {error}; delete it") from error
+    names = old.get("files", []) if isinstance(old, dict) and isinstance(old.get("settings", {}), dict) else 0
+    if not isinstance(names, list) or not all(isinstance(n, str) and _is_table(n) for n in names):
+        raise UserError(f"{record} is no report of segkit split; delete it, or choose another split.file")
+    return dict(old)
+
+
+def _is_table(name: str) -> bool:
+    return name.endswith(".csv") and "/" not in name and "\\" not in name
 
 
 def _frozen(

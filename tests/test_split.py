@@ -107,6 +107,16 @@ def test_a_frozen_split_is_never_changed_silently(data, command):
     assert (data / FROZEN).read_text() != text
 
 
+@pytest.mark.parametrize("record", ["[]", '{"files": ["../labels.csv"]}', '{"files": ["notes.txt"]}'])
+def test_a_report_of_something_else_removes_nothing(data, command, record):
+    (data / "mine.json").write_text(record)
+    (data / "notes.txt").write_text("keep me")
+    done = command("split", *FOLDER, "split.file=mine.csv", "split.existing=replace", cwd=data)
+    assert done.code == 2
+    assert "mine.json is no report of segkit split; delete it" in done.err
+    assert (data / "notes.txt").is_file()
+
+
 def test_new_samples_need_an_explicit_word(data, command):
     assert command("split", *FOLDER, cwd=data).code == 0
     old = parts(data / FROZEN)

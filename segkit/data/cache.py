@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from segkit import __version__
 from segkit.data.source import FileSource
 from segkit.data.table import Table, join, load, save, take
 from segkit.types import Sample, Source, UserError
@@ -100,12 +102,19 @@ def _identity(source: Source) -> str:
     signature = getattr(source, "signature", None)
     options = {k: str(v) for k, v in sorted(vars(source).items()) if isinstance(v, PLAIN)}
     parts = {
-        "format": [FORMAT, cv2.__version__, PIL.__version__],
-        "source": [type(source).__module__, type(source).__qualname__, options],
+        "format": [FORMAT, __version__, cv2.__version__, PIL.__version__],
+        "source": [type(source).__module__, type(source).__qualname__, options, _code(type(source))],
         "labels": source.labels.to_dict(),
         "place": signature(source.samples[0]) if signature else place,
     }
     return digest(json.dumps(parts)).hex()
+
+
+def _code(kind: type) -> list[str]:
+    """Digests of the files that define a class: an edited source of one's own reads something else."""
+    modules = [sys.modules.get(c.__module__) for c in kind.__mro__]
+    files = [Path(file) for m in modules if m is not None and (file := getattr(m, "__file__", None))]
+    return [hashlib.blake2b(f.read_bytes(), digest_size=16).hexdigest() for f in files if f.is_file()]
 
 
 def _stamps(source: Source, samples: Sequence[Sample]) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from segkit.data.coco_file import CocoFile, Picture, read_coco
 from segkit.data.coco_source import CocoSource, background_id, category_names, check_known, own_labels
 from segkit.data.fault import Fault
 from segkit.data.folder import find_group
-from segkit.data.inside import inside
+from segkit.data.inside import file_names, inside, is_file
 from segkit.data.labels import read_labels
 from segkit.data.region import Runs
 from segkit.data.source import existing_folders, root_folder
@@ -28,7 +28,7 @@ class _Part(NamedTuple):
     """The JSON files of one split and the folder of their images."""
 
     split: str
-    annotations: list[Path]
+    annotations: tuple[Path, ...]
     images: str | None
 
 
@@ -103,13 +103,13 @@ def coco(
     space = own_labels(names, read) if labels is None else read_labels(labels)
     check_known((picture for _, _, picture in entries), names, space)
     _need_tools(entries)
-    samples, pictures = _samples(entries, unannotated, group)
+    samples, pictures, sources = _samples(entries, unannotated, group)
     return CocoSource(
         samples,
         space,
         faults,
         pictures=pictures,
-        files={part.split: tuple(part.annotations) for part in parts},
+        files=sources,
         background=background_id(names, space),
         crowd=crowd,
         overlap=overlap,
@@ -132,7 +132,7 @@ def _named_parts(base: Path, named: Named) -> list[_Part]:
     for split in given:
         files, images = named[split]
         paths = [files] if isinstance(files, str) else list(files or ())
-        parts.append(_Part(split, [base / Path(p).expanduser() for p in paths], images))
+        parts.append(_Part(split, tuple(base / Path(p).expanduser() for p in paths), images))
     return parts
 
 
@@ -146,7 +146,7 @@ def _official_parts(base: Path, named: Named) -> list[_Part]:
             fix = f"data.{split}_annotations=annotations/{found[-1].name}"
             raise UserError(f"{base / 'annotations'} holds {shown}; choose with {fix}")
         if found:
-            parts.append(_Part(split, found, named[split][1]))
+            parts.append(_Part(split, tuple(found), named[split][1]))
     if not any(part.split == "train" for part in parts):
         files = sorted(p for p in (*base.glob("*.json"), *base.glob("*/*.json")))
         shown = ", ".join(p.relative_to(base).as_posix() for p in files[:5]) or "no JSON file"
@@ -183,7 +183,7 @@ def _present(base: Path, part: _Part, pictures: Sequence[Picture]) -> tuple[list
     for picture in pictures:
         path = _file(base, folder, part, picture)
         if path.parent not in names:  # one listing is faster than asking for each file
-            names[path.parent] = {p.name for p in path.parent.iterdir()} if path.parent.is_dir() else set()
+            names[path.parent] = file_names(path.parent)
         if path.name in names[path.parent]:
             found.append((part, path, picture))
         else:
@@ -210,7 +210,7 @@ def _image_folder(base: Path, part: _Part, pictures: Sequence[Picture]) -> Path:
     file = part.annotations[0]
     name = file.stem.rpartition("_")[2]  # instances_train2017 -> train2017
     places = (base / name, base / "images" / name, base / "images", file.parent, file.parent / "images", base)
-    fitting = (f for f in places if any(_file(base, f, part, p).is_file() for p in pictures[:20]))
+    fitting = (f for f in places if any(is_file(_file(base, f, part, p)) for p in pictures[:20]))
     return next(fitting, base / name if (base / name).is_dir() else base / "images")
 
 
@@ -226,20 +226,20 @@ def _file(base: Path, folder: Path, part: _Part, picture: Picture) -> Path:
 
 def _samples(
     entries: Sequence[Entry], unannotated: Unannotated, group: str | None
-) -> tuple[list[Sample], dict[str, Picture]]:
-    """Samples, and their pictures by name; the part leads the name where parts share names."""
+) -> tuple[list[Sample], dict[str, Picture], dict[str, tuple[Path, ...]]]:
+    """Samples, and by name their pictures and JSON files; the part leads the name where parts share names."""
     parts: dict[str, set[str]] = {}
     for part, _, picture in entries:
         parts.setdefault(_name(picture), set()).add(part.split)
     shared = any(len(splits) > 1 for splits in parts.values())
-    samples, pictures = [], {}
+    samples, pictures, files = [], {}, {}
     for part, path, picture in entries:
         name = f"{part.split}/{_name(picture)}" if shared else _name(picture)
         labelled = bool(picture.regions) or unannotated == "background"
         mask = part.annotations[0] if labelled else None
         samples.append(Sample(name, path, mask, find_group(name, group), part.split))
-        pictures[name] = picture
-    return samples, pictures
+        pictures[name], files[name] = picture, part.annotations
+    return samples, pictures, files
 
 
 def _name(picture: Picture) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segkit.data.fault import Fault, Severity
-from segkit.data.region import Region, Runs, outline_problem, too_many_pixels
+from segkit.data.region import Region, Runs, cover, is_size, outline_problem, too_many_pixels
 from segkit.types import UserError
 
 BACKGROUND, MOVED_BACKGROUND = 0, 65535  # file id of pixels without annotation; where 0 is a category
@@ -141,7 +141,8 @@ def _load(path: Path) -> Mapping[str, Any]:
         value = document.get(key, [] if key == "annotations" else None)  # image_info_test*.json has none
         if not isinstance(value, list):
             raise UserError(f"{path} has no list `{key}`; {layout}")
-    if any("segments_info" in a for a in document.get("annotations", [])[:1]):
+    first = document.get("annotations", [])[:1]
+    if any(isinstance(a, Mapping) and "segments_info" in a for a in first):
         raise UserError(f"{path} holds panoptic annotations; give instances_*.json and stuff_*.json instead")
     return document
 
@@ -174,7 +175,7 @@ def _images(path: Path, items: list[Any]) -> dict[Any, Picture]:
         if key in found:
             raise UserError(f"{path}: image id {key!r} stands for {found[key].file} and for {file}")
         height, width = item.get("height"), item.get("width")
-        if not isinstance(height, int) or not isinstance(width, int) or min(height, width) < 1:
+        if not is_size(height, width):
             raise UserError(f"{path}: image {file} has no height and width; export it anew")
         if too_many_pixels(height, width):
             raise UserError(f"{path}: image {file} cannot be {width}x{height}; export it anew")
@@ -216,7 +217,7 @@ def _runs(shape: Mapping[str, Any], picture: Picture) -> tuple[str, Runs | None]
         runs = np.array(counts, np.int64)
     except (ValueError, TypeError, OverflowError):
         return "runs", None
-    right = runs.ndim == 1 and runs.size and (runs >= 0).all() and runs.sum() == size[0] * size[1]
+    right = runs.ndim == 1 and runs.size and cover(runs, size[0] * size[1])
     return ("", Runs(size[0], size[1], runs)) if right else ("runs", None)
 
 

@@ -32,7 +32,7 @@ class CocoSource(FileSource):
         labels: What category ids mean.
         faults: What was wrong when the files were read.
         pictures: Annotations of each sample, by its name.
-        files: The JSON files of each sample, by its split.
+        files: The JSON files of each sample, by its name.
         background: File id of pixels that no annotation covers.
         crowd: See `coco`.
         overlap: See `coco`.
@@ -93,7 +93,7 @@ class CocoSource(FileSource):
 
     def mask_files(self, sample: Sample) -> tuple[Path, ...]:
         """The JSON files that annotate the sample."""
-        return () if sample.mask is None else self.files[sample.split]
+        return () if sample.mask is None else self.files[sample.name]
 
     def _ordered(self, picture: Picture) -> list[tuple[Region, NDArray[np.int64]]]:
         """Regions with their run lengths, the lowest first."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv as tables
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from segkit.data.fault import Fault
+from segkit.data.inside import is_file
 from segkit.data.labels import nearest, read_labels
 from segkit.data.source import SPLIT_NAMES, FileSource, root_folder
 from segkit.types import LabelSpace, Sample, UserError
@@ -59,7 +61,7 @@ def csv(
         where, group = f"{table} row {number}", row.get(group_column) or ""
         image, mask = (_path(base, row[c], c, where) for c in (image_column, mask_column))
         split = _split(row.get(split_column) or "", where)
-        missing = [path for path in (image, mask) if not path.is_file()]
+        missing = [path for path in (image, mask) if not is_file(path)]
         absent |= {path: number for path in missing if path not in absent}
         if not missing:
             samples.append(Sample(_name(row[image_column]), image, mask, group, split))
@@ -100,7 +102,7 @@ def _check_columns(table: Path, columns: list[str], required: Mapping[str, str])
 def _path(base: Path, text: str, column: str, where: str) -> Path:
     if not text.strip():
         raise UserError(f"{where}: column '{column}' is empty; give a path or remove the row")
-    return base / Path(text.strip()).expanduser()
+    return base / os.path.expanduser(text.strip())  # noqa: PTH111 - Path raises for an unknown user
 
 
 def _absent(table: Path, base: Path, absent: Mapping[Path, int]) -> list[Fault]:
@@ -118,11 +120,11 @@ def _absent(table: Path, base: Path, absent: Mapping[Path, int]) -> list[Fault]:
 def _split(text: str, where: str) -> str:
     value = text.strip().lower()
     if value and value not in SPLIT_NAMES:
-        raise UserError(f"{where}: split '{text}' is unknown; write train, val or test")
+        raise UserError(f"{where}: split {text!r} is unknown; write train, val or test")
     return SPLIT_NAMES[value] if value else ""
 
 
 def _name(text: str) -> str:
     """Turn the path of an image into a name that is safe as a relative path."""
-    path = Path(text.strip()).expanduser()
+    path = Path(os.path.expanduser(text.strip()))  # noqa: PTH111
     return "/".join(part for part in path.with_suffix("").parts if part not in (path.anchor, ".", ".."))

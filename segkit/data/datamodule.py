@@ -17,7 +17,7 @@ from segkit.data.cache import cache_folder
 from segkit.data.check import check
 from segkit.data.count import class_counts, count_pixels
 from segkit.data.dataset import Collate, EvalDataset, Fit, Reader, TrainDataset, Transform
-from segkit.data.fault import Fault, worst
+from segkit.data.fault import Fault
 from segkit.data.sampler import SAMPLERS, ClassPlan, EpochSampler, frequency_table
 from segkit.data.source import FileSource
 from segkit.data.split import assign, read_split, write_split
@@ -241,10 +241,10 @@ def _workers(cache: bool) -> int:
 def _refuse_faults(source: Source) -> None:
     """Stop at what was wrong when the files were listed: nothing is left out silently."""
     faults = [f for f in getattr(source, "faults", ()) if f.severity == "error"]
-    if first := worst(faults):
+    if faults:
         others = len(faults) - 1
         more = f" (and {others} more fault{'s' if others > 1 else ''})" if others else ""
-        raise UserError(f"{first.line()}{more}")
+        raise UserError(f"{faults[0].line()}{more}")
 
 
 def _check_sampler(sampler: str, temperature: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 Severity = Literal["error", "warning", "suspicion"]
@@ -34,8 +33,3 @@ class Fault(NamedTuple):
         shown = ", ".join(self.files[:SHOWN])
         more = f" and {len(self.files) - SHOWN} more" if len(self.files) > SHOWN else ""
         return f"{shown}{more}: {self.message}; {self.fix}" if self.files else f"{self.message}; {self.fix}"
-
-
-def worst(faults: Sequence[Fault]) -> Fault | None:
-    """The first fault that training cannot do with, or nothing."""
-    return next((f for f in faults if f.severity == "error"), None)

@@ -164,7 +164,11 @@ def _places(base: Path, place: str, key: str) -> list[_Place]:
 
 
 def _translate(parts: list[str]) -> re.Pattern[str]:
-    """Turn the parts of a glob into an expression with a group for each part that is left open."""
+    """Turn the parts of a glob into an expression with a group for each part that is left open.
+
+    Raises:
+        UserError: Its brackets are no set of characters.
+    """
     pieces = []
     for part in parts:
         tokens = re.findall(r"\[!?[^\]]+\]|.", part)
@@ -173,7 +177,10 @@ def _translate(parts: list[str]) -> re.Pattern[str]:
         )
         opens = re.search(WILDCARD, part)
         pieces.append("((?:[^/]+/)*)" if part == "**" else f"({text})/" if opens else f"{text}/")
-    return re.compile("".join(pieces))
+    try:
+        return re.compile("".join(pieces))
+    except re.error as error:
+        raise UserError(f"the glob {'/'.join(parts)} cannot be read: {error}; mind its brackets") from error
 
 
 def _matches(place: _Place, suffixes: tuple[str, ...]) -> Iterator[tuple[str, Path]]:

@@ -97,9 +97,13 @@ def _rows(path: Path) -> list[dict[str, str]]:
             )
         text = rest
     reader = csv.DictReader(io.StringIO(text), restval="")
-    if not {"name", "split"} <= set(reader.fieldnames or ()):
+    try:
+        rows, columns = list(reader), set(reader.fieldnames or ())
+    except csv.Error as error:  # a field longer than Python's limit
+        raise UserError(f"{path} is no split: {error}") from error
+    if not {"name", "split"} <= columns:
         raise UserError(f"{path} is no split: its first line must be {','.join(HEADER)}")
-    return list(reader)
+    return rows
 
 
 def _part(path: Path, text: str, name: str) -> Split:

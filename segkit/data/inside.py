@@ -24,6 +24,19 @@ def inside(text: str, folder: Path, *allowed: Path) -> Path | None:
     return path if any(_whole(path).is_relative_to(_whole(a)) for a in allowed) else None
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; no error for what no file can be called (too long, a zero byte)."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises
+
+
+def file_names(folder: Path) -> set[str]:
+    """Names of what lies in a folder; none where there is no such folder."""
+    try:
+        return set(os.listdir(folder))  # noqa: PTH208 - names alone
+    except OSError:
+        return set()
+
+
 def _whole(path: Path) -> Path:
     """Absolute and without ``..``, links left alone: a link in the data is its owner's word."""
     return Path(os.path.normpath(path.absolute()))

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from segkit.data.cache import cache_folder
 from segkit.data.fault import Fault, Severity
-from segkit.data.inside import inside
+from segkit.data.inside import inside, is_file
 from segkit.data.read import image_size
-from segkit.data.region import too_many_pixels
+from segkit.data.region import is_size, too_many_pixels
 from segkit.data.shape import PROBLEMS, Shape, parse_shape
 from segkit.files import write_bytes
 from segkit.types import UserError
@@ -86,7 +86,7 @@ def _image(content: Mapping[str, Any], path: Path, base: Path) -> Path | str:
     text = text if isinstance(text, str) else ""
     named = inside(text, path.parent, base)
     for file in (named, path.parent / text.replace("\\", "/").rpartition("/")[2]):
-        if file is not None and file.suffix.lower() != ".json" and file.is_file():
+        if file is not None and file.suffix.lower() != ".json" and is_file(file):
             return file  # some files name themselves
     try:
         data = base64.b64decode(copy) if isinstance(copy, str) else b""
@@ -112,9 +112,7 @@ def _size(content: Mapping[str, Any], image: Path) -> tuple[int, int] | None:
             return image_size(image)
         except UserError:
             return None
-    if not isinstance(height, int) or not isinstance(width, int) or min(height, width) < 1:
-        return None
-    return None if too_many_pixels(height, width) else (height, width)
+    return (height, width) if is_size(height, width) and not too_many_pixels(height, width) else None
 
 
 def file_problem(wrong: Wrong) -> str:

@@ -39,7 +39,7 @@ class Row:
     """What `Facts` says of one sample, and a digest of its files.
 
     ``ids`` are rows (id, pixels), ``regions`` rows (class, b, regions); ``content`` is empty
-    where the files' contents are not known.
+    where the files' contents do not say all.
     """
 
     pixels: NDArray[np.int64]
@@ -97,6 +97,8 @@ def look(source: Source, sample: Sample, known: bytes = b"") -> Row | None:
         _, row.mask_error = _attempt(lambda: _look_at_mask(row, source, sample, mask))
     elif not source.indexed:
         _look_at_target(row, source, sample)
+    if row.image_error or row.mask_error:
+        row.content = b""  # an error names its file: equal bytes elsewhere have another one
     return row
 
 
@@ -200,7 +202,7 @@ def _measure_target(row: Row, target: NDArray[Any], labels: LabelSpace) -> None:
         regions = find_regions(runs, labels.num_classes)
     else:
         row.pixels = (target == 1).sum((0, 1), dtype=np.int64)
-        row.ignored = int((target[..., 0] == labels.ignore_index).sum())
+        row.ignored = int((target == labels.ignore_index).all(-1).sum())  # some classes may ignore alone
         regions = find_overlapping(find_runs(target[..., k] != 1) for k in range(labels.num_classes))
     row.components, row.regions = count_regions(regions, labels.num_classes)
     row.grid = _grid(_centers(target), labels)

@@ -156,6 +156,11 @@ def _multilabel(space: LabelSpace) -> LabelSpace:
 
 
 def _check_found(base: Path, masks: str, pictures: Found, listed: Planes, space: LabelSpace | None) -> None:
+    if not pictures:
+        raise UserError(
+            f"data.masks={masks} names every file of data.images: the images cannot be told from masks; "
+            "name their folders, such as 'masks/{class}/{name}'"
+        )
     lonely = [] if space is None else [n for n in space.names if n not in listed.classes]
     if lonely and listed.unknown:
         raise UserError(
@@ -164,7 +169,7 @@ def _check_found(base: Path, masks: str, pictures: Found, listed: Planes, space:
             "names and folders must agree"
         )
     if not listed.files:
-        there = f"the image {min(pictures.values())}" if pictures else "no image"
+        there = f"the image {min(pictures.values())}"
         other = f" and the mask {listed.spare[0]}" if listed.spare else ""
         raise UserError(
             f"data.masks={masks}: no file in {base} fits; there is {there}{other}, and the folders "

@@ -105,7 +105,7 @@ def run_lengths(region: Region, height: int, width: int) -> NDArray[np.int64]:
 
         drawn = tools.frPyObjects(list(region.shape), height, width)
         runs = unpack_runs(tools.merge(drawn)["counts"])
-    if (runs < 0).any() or runs.sum() != height * width:  # else decoders would show foreign memory
+    if not cover(runs, height * width):
         raise ValueError(f"its run lengths do not add up to {height * width} pixels")
     return runs
 
@@ -137,6 +137,12 @@ def unpack_runs(text: bytes) -> NDArray[np.int64]:
     return runs
 
 
+def cover(runs: NDArray[np.int64], pixels: int) -> bool:
+    """Whether run lengths ``[n]`` are those of a picture with so many pixels."""
+    # Each is looked at before they are added: sums of 64 bits go round, and would ask for all memory.
+    return bool(runs.min(initial=0) >= 0 and runs.max(initial=0) <= pixels and runs.sum() == pixels)
+
+
 def run_area(runs: NDArray[np.int64]) -> int:
     """Pixels of a region."""
     return int(runs[1::2].sum())
@@ -147,6 +153,11 @@ def run_mask(runs: NDArray[np.int64]) -> tuple[int, NDArray[np.bool_]]:
     inner = runs[1 : len(runs) // 2 * 2]  # without the zeros before and behind it
     ones = np.arange(len(inner)) % 2 == 0
     return int(runs[0]) if len(runs) else 0, np.repeat(ones, inner)
+
+
+def is_size(height: Any, width: Any) -> bool:
+    """Whether values of a JSON are whole numbers from 1 on (its ``true`` is an int to Python)."""
+    return all(isinstance(v, int) and not isinstance(v, bool) and v >= 1 for v in (height, width))
 
 
 def too_many_pixels(height: int, width: int) -> bool:

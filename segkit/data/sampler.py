@@ -142,16 +142,9 @@ def class_probabilities(counts: NDArray[Any], kind: str, temperature: float) -> 
         return np.zeros(len(pixels))
     weight = shown.astype(np.float64)
     if kind == "rare_first":
-        share = pixels / pixels.sum()
-        weight *= np.exp((share[shown].min() - share) / temperature)  # the softmax without its common factor
+        share = pixels[shown] / pixels.sum()
+        weight[shown] = np.exp((share.min() - share) / temperature)  # the softmax without its common factor
     return weight / weight.sum()
-
-
-def expected_draws(
-    counts: NDArray[Any], kind: str, temperature: float = 0.1, empty_counts: bool = False
-) -> NDArray[np.float64]:
-    """How often each sample is drawn per epoch on average: float64 ``[n]``, sum n (see `ClassPlan`)."""
-    return ClassPlan(counts, kind, temperature, empty_counts).expected.sum(1)
 
 
 def frequency_table(plan: ClassPlan, names: tuple[str, ...]) -> str:

@@ -69,7 +69,7 @@ def parse_shape(item: Any, height: int, width: int) -> tuple[str, Shape | None]:
     if not isinstance(label, str) or not label.strip():
         return "label", None
     kind = item.get("shape_type") or "polygon"  # older versions leave it out
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         return "kind", None
     try:
         points = np.array(item.get("points"), np.float64)

@@ -32,7 +32,9 @@ class FileSource:
 
     Data whose masks are no files of indices or colours (polygons, one file per class)
     derives from this and says in `read_target`, `target_size` and `mask_files` how its
-    targets are made.
+    targets are made. Counts are kept until one of these files, an option of the source (an
+    attribute that is a number, a text or a path) or its code changes; where targets depend on
+    more, the source has a ``signature(sample)`` that tells all of it in a text.
 
     Args:
         samples: What there is; names must be unique.

@@ -104,13 +104,7 @@ def folds(
         raise UserError(f"split.folds={k}: give at least 2, or null for one split")
     _check_fractions(0, test_fraction)
     _check_official(samples)
-    rest = [i for i, s in enumerate(samples) if s.split != "test"]
-    test = 0 if any(s.split for s in samples) else test_fraction
-    own = (lambda: counts()[rest]) if counts else None
-    found = _divide([samples[i] for i in rest], fold_ratios(k, test), seed, own, k=k)
-    chosen = np.full(len(samples), k)
-    chosen[rest] = found
-    return fold_parts(chosen, k)
+    return fold_parts(_fold(samples, k, test_fraction, seed, counts), k)
 
 
 def extend(
@@ -124,7 +118,8 @@ def extend(
     """Place new samples beside those of a frozen split, which stay where they are.
 
     A new sample of a group that is there joins it, and one that has an official split keeps
-    that; the others go where the parts of all samples become most alike.
+    that (in folds: official test samples alone are for the test); the others go where the
+    parts of all samples become most alike.
 
     Args:
         samples: All of the data, old and new.
@@ -142,15 +137,14 @@ def extend(
     """
     k = len(frozen)
     _check_fractions(0 if k > 1 else val_fraction, test_fraction)
-    if k == 1:
-        ratios = [1 - val_fraction - test_fraction, val_fraction, test_fraction]
-        old = {name: SPLITS.index(part) for name, part in frozen[0].items()}
-        places = {part: SPLITS.index(part) for part in SPLITS}
-    else:
-        ratios, old, places = fold_ratios(k, test_fraction), fold_index(frozen), {"test": k}
-    fixed = np.array([old.get(s.name, places.get(s.split, -1)) for s in samples])  # type: ignore[call-overload]
-    chosen = _divide(samples, ratios, seed, counts, fixed)
-    return fold_parts(chosen, k) if k > 1 else [[SPLITS[p] for p in chosen]]
+    if k > 1:
+        old = fold_index(frozen)
+        fixed = np.array([old.get(s.name, k if s.split == "test" else -1) for s in samples])
+        return fold_parts(_fold(samples, k, test_fraction, seed, counts, fixed), k)
+    parts = [frozen[0].get(s.name, s.split) for s in samples]
+    fixed = np.array([SPLITS.index(p) if p in SPLITS else -1 for p in parts])
+    ratios = (1 - val_fraction - test_fraction, val_fraction, test_fraction)
+    return [[SPLITS[p] for p in _divide(samples, ratios, seed, counts, fixed)]]
 
 
 def fold_ratios(k: int, test_fraction: float) -> list[float]:
@@ -179,6 +173,26 @@ def fold_index(frozen: Sequence[Mapping[str, Split]]) -> dict[str, int]:
                 "which are no folds; split.existing=replace makes new ones"
             )
     return found
+
+
+def _fold(
+    samples: Sequence[Sample],
+    k: int,
+    test_fraction: float,
+    seed: int,
+    counts: Counts | None,
+    fixed: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
+    """The fold of each sample, k for the test; ``fixed``: of those that stay, -1 for the others."""
+    stays = np.full(len(samples), -1) if fixed is None else fixed
+    official = any(s.split for s in samples)
+    rest = [i for i, s in enumerate(samples) if s.split != "test" and not (official and stays[i] == k)]
+    own = (lambda: counts()[rest]) if counts else None
+    held = None if fixed is None else fixed[rest]
+    ratios = fold_ratios(k, 0 if official else test_fraction)
+    chosen = np.full(len(samples), k)
+    chosen[rest] = _divide([samples[i] for i in rest], ratios, seed, own, held, k)
+    return np.where(stays < 0, chosen, stays)
 
 
 def _check_fractions(val: float, test: float) -> None:
@@ -220,7 +234,7 @@ def _divide(
     order = sorted(range(len(samples)), key=lambda i: (drawn[keys[i]], keys[i], samples[i].name))
     groups = [keys[i] for i in order]
     chosen = np.empty(len(samples), np.int64)
-    if counts is None or sum(r > 0 for r in ratios) < 2:
+    if counts is None or (fixed is None and sum(r > 0 for r in ratios) < 2):
         chosen[order] = at_random(groups, ratios)
     else:
         held = None if fixed is None else fixed[order]

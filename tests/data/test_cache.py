@@ -1,5 +1,7 @@
 import dataclasses
+import importlib
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segkit.data import cache as caching
 from segkit.data import look as looking
 from segkit.data.cache import cache_folder
 from segkit.data.folder import folder
@@ -127,6 +130,16 @@ def test_a_file_that_is_younger_than_a_tick_of_the_clock_is_not_trusted(data, tm
     assert seen[0] == ["0.png", "0.png"]
 
 
+def test_an_error_names_the_file_of_this_call_and_not_an_equal_one(data, tmp_path):
+    (tmp_path / "masks" / "2.png").write_bytes(b"no picture")
+    settle()
+    scan(data, data.samples, cache=tmp_path / "c")
+    shutil.copytree(tmp_path / "masks", tmp_path / "again")
+    settle()
+    other = folder(tmp_path, LABELS, masks="again")
+    assert_equal_facts(scan(other, other.samples, cache=tmp_path / "c"), scan(other, other.samples))
+
+
 def test_a_removed_file_is_noticed(data, tmp_path):
     scan(data, data.samples, cache=tmp_path / "c")
     data.samples[3].image.unlink()
@@ -228,6 +241,22 @@ def test_targets_of_several_files_are_signed_by_all_of_them(tmp_path, data):
     assert scan(source, source.samples, cache=tmp_path / "c").pixels[0].tolist() == [0, 4, 0]
     (tmp_path / "plane").write_text("2")
     assert scan(source, source.samples, cache=tmp_path / "c").pixels[0].tolist() == [0, 0, 4]
+
+
+def test_other_code_of_a_source_or_another_version_has_a_cache_of_its_own(data, tmp_path, monkeypatch):
+    code, there = tmp_path / "own_source.py", tmp_path / "c"
+    code.write_text(
+        "from segkit.data.source import FileSource\nclass Own(FileSource):\n    indexed = False\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    source = importlib.import_module("own_source").Own(data.samples, LABELS)
+    scan(source, source.samples, cache=there)
+    code.write_text(code.read_text() + "# edited\n")
+    scan(source, source.samples, cache=there)
+    assert len(list(there.iterdir())) == 2
+    monkeypatch.setattr(caching, "__version__", "9")
+    scan(source, source.samples, cache=there)
+    assert len(list(there.iterdir())) == 3
 
 
 def test_the_folder_is_the_users_choice(monkeypatch):

@@ -11,6 +11,7 @@ from pycocotools import mask as tools
 from pycocotools.coco import COCO
 
 from segkit.data.coco import coco
+from segkit.data.count import count_pixels
 from segkit.data.labels import read_labels
 from segkit.data.region import run_area, run_mask, unpack_runs
 from segkit.types import UserError
@@ -250,6 +251,15 @@ def test_a_group_is_found_in_the_name_and_parts_stay_open(tmp_path):
     ]
 
 
+def test_data_without_official_parts_is_counted_after_it_was_divided(tmp_path):
+    write(tmp_path, PILE, files=("a.jpg", "b.jpg"))
+    source = coco(tmp_path, annotations="trainval.json")
+    samples = [s._replace(split=p) for s, p in zip(source.samples, ("train", "val"), strict=True)]
+    assert source.mask_files(samples[0]) == (tmp_path / "trainval.json",)
+    counts = count_pixels(source, samples, cache=tmp_path / "cache")
+    assert counts.sum(1).tolist() == [HEIGHT * WIDTH] * 2
+
+
 def test_images_without_annotation_are_background_or_left_out_or_unlabelled(tmp_path):
     write(tmp_path, PILE, files=("a.jpg", "empty.jpg"))
     assert not ids(coco(tmp_path, annotations="trainval.json"), 1).any()
@@ -384,6 +394,11 @@ WRONG = {
     "run lengths that are none": (annotation(1, {"size": [20, 30], "counts": [3, 4]}), "error"),
     "lengths that are none": (annotation(1, {"size": [20, 30], "counts": [-3, 603]}), "error"),
     "that are none": (annotation(1, {"counts": [600]}), "error"),
+    # 600 modulo 2^64: a sum that goes round must not ask for all memory.
+    "have run lengths that are none": (
+        annotation(1, {"size": [20, 30], "counts": [2**62] * 4 + [600]}),
+        "error",
+    ),
     "are none": (annotation(1, {"size": [20, 30], "counts": "ä"}), "error"),
 }
 
@@ -434,6 +449,7 @@ BROKEN = {
     "holds list, such as results have": lambda d: d["annotations"],
     "image a.jpg has no height and width": lambda d: d["images"][0].pop("height") and None,
     "image a.jpg cannot be 9000000x9000000": lambda d: d["images"][0].update(height=9000000, width=9000000),
+    "image a.jpg has no height": lambda d: d["images"][0].update(height=True),
     "image 0 has no file_name": lambda d: d["images"][0].pop("file_name") and None,
     "image id 1 stands for a.jpg and for a.jpg": lambda d: d["images"].append(d["images"][0]),
     "lists no images": lambda d: d["images"].clear(),
@@ -443,8 +459,10 @@ BROKEN = {
         {"id": 8, "name": "date"}
     ),
     "annotation 0 has no image_id": lambda d: d["annotations"][0].pop("image_id") and None,
+    "annotation 0 has no image_id or category_id": lambda d: d["annotations"].insert(0, 5),
     "no annotation refers to an image that is listed": lambda d: d["images"][0].update(id="1"),
     "holds panoptic annotations": lambda d: d["annotations"][0].update(segments_info=[]),
+    "none of the 1 images": lambda d: d["images"][0].update(file_name="i" * 300 + "/a.jpg"),
     "leads out of": lambda d: d["images"][0].update(file_name="../../../etc/passwd"),
     "out of .* and of data.root": lambda d: d["images"][0].update(file_name="/etc/passwd"),
 }

@@ -103,6 +103,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
         (("images/a.png", "masks/a.png"), {"group": "(x)"}, "finds no group in the sample name 'a'"),
         (("images/a.png", "masks/a.png"), {"group": "("}, "no regular expression"),
         (("a.png",), {"images": ".", "masks": "."}, "same files"),
+        (("images/a.png", "masks/a.png"), {"images": "images/[b-a]"}, "glob .* cannot be read: .*brackets"),
     ],
 )
 def test_a_mistake_is_named_with_its_repair(tmp_path, names, options, message):

@@ -259,6 +259,7 @@ WRONG = {
     "without a label,": {"points": BOX},
     "without a label, ": "cat",
     "shape_type is none of polygon": shape("cat", BOX, "spline"),
+    "whose shape_type is none of": shape("cat", BOX, ["polygon"]),
     "too few or too many points": shape("cat", BOX, "polygon"),
     "too few or too many": shape("cat", [[1, 1], [2, 2], [3, 3]], "rectangle"),
     "no pairs of numbers": shape("cat", [1, 2, 3]),
@@ -295,12 +296,13 @@ def test_broken_and_foreign_files_are_faults(tmp_path):
     (tmp_path / "coco.json").write_text('{"images": [], "annotations": []}')
     (tmp_path / "deep.json").write_bytes(b"[" * 100000)
     write(tmp_path, "huge", [], imageHeight=10**9, imageWidth=10**9)
+    write(tmp_path, "odd", [], imageHeight=True)
     source = labelme(tmp_path)
     assert [s.name for s in source.samples] == ["a"]
     found = {tuple(f.rpartition("/")[2] for f in fault.files): fault for fault in source.faults}
     assert found["broken.json", "deep.json"].severity == "error"
     assert found[("coco.json",)].severity == "warning"
-    assert "imageHeight" in found[("huge.json",)].message
+    assert "imageHeight" in found["huge.json", "odd.json"].message
     assert not any("\n" in fault.line() for fault in source.faults)
 
 

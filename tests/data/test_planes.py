@@ -183,6 +183,7 @@ def test_more_than_255_classes_fit(tmp_path):
         (None, {"masks": "masks"}, r"must hold \{class\} and \{name\} once each"),
         (None, {"masks": "masks/{class}{name}"}, "with something between them"),
         (None, {"masks": "masks/{name}/{name}"}, "once each"),
+        (None, {"masks": "{class}/{name}"}, "names every file of data.images"),
         (None, {"masks": "gt/{class}/{name}"}, "no folder gt in .*, which holds images, masks"),
         (
             None,

@@ -10,13 +10,17 @@ from segkit.data.sampler import (
     ClassPlan,
     EpochSampler,
     class_probabilities,
-    expected_draws,
     frequency_table,
     order,
 )
 from segkit.types import UserError
 
 KINDS = ("class_balanced", "rare_first")
+
+
+def expected_draws(*options):
+    """How often each sample is drawn per epoch on average."""
+    return ClassPlan(*options).expected.sum(1)
 
 
 def _draws(sampler):
@@ -199,6 +203,12 @@ def test_a_labelled_sample_without_classes_is_drawn_once_and_an_ignored_one_neve
     once = [(0, 0), (1, 1), (2, -1), (3, -1)]
     assert Counter((d.index, d.focus) for d in labelled.draw(0, 0)) == Counter(once)
     np.testing.assert_allclose(expected_draws(counts, "class_balanced"), [2, 2, 0, 0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_class_that_training_does_not_show_does_no_harm_at_any_temperature(kind):
+    plan = ClassPlan(np.array([[5, 0], [7, 0]]), kind, 1e-3)
+    assert plan.expected.tolist() == [[1, 0, 0], [1, 0, 0]]
 
 
 @pytest.mark.parametrize("kind", KINDS)

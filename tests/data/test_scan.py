@@ -12,6 +12,7 @@ from segkit.data import scan as scanning
 from segkit.data.folder import folder
 from segkit.data.labels import read_labels
 from segkit.data.phash import hamming, hash_image
+from segkit.data.planes import planes
 from segkit.data.scan import GRID, MAX_IDS, NO_MASK, scan
 from segkit.data.source import FileSource
 from segkit.data.streets import Streets, scene
@@ -196,6 +197,16 @@ def test_classes_that_overlap_are_measured_alike_from_files_and_from_targets(tmp
     assert facts.pixels[0].tolist() == (target == 1).sum((0, 1)).tolist()
     assert facts.components[0].tolist() == [ndimage.label(target[..., k] == 1)[1] for k in range(2)]
     assert facts.ignored[0] == (mask == 9).sum()
+
+
+def test_a_pixel_that_only_some_classes_ignore_still_counts(tmp_path):
+    save(tmp_path / "images" / "a.png", np.zeros((2, 3, 3), np.uint8))
+    for name, rows in (("car", [[0, 1, 255], [255, 0, 1]]), ("bus", [[1, 0, 255], [0, 0, 1]])):
+        save(tmp_path / "masks" / name / "a.png", np.array(rows, np.uint8))
+    source = planes(tmp_path)
+    facts = scan(source, source.samples)
+    assert facts.ignored.tolist() == [1]
+    assert facts.pixels.tolist() == [[2, 2]]
 
 
 def test_the_grid_shows_the_class_at_the_center_of_each_cell(tmp_path):

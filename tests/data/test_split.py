@@ -130,6 +130,7 @@ def test_a_split_of_other_data_says_what_differs(tmp_path):
         ("a,b\n1,2\n", "is no split: its first line must be name,split,group"),
         ("name,split\ns000,train\ns000,val\n", "lists 's000' 2 times"),
         ("name,split\ns000,hold\n", "'s000' has the split 'hold'"),
+        (f"name,split\n{'s' * 200_000},train\n", "is no split: field larger than field limit"),
     ],
 )
 def test_a_split_written_by_hand_is_checked(tmp_path, text, message):
@@ -251,6 +252,26 @@ def test_new_samples_join_folds():
     }
     with pytest.raises(UserError, match=r"'s000' is val, val, .* in these 3 splits, which are no folds"):
         extend(samples, [{"s000": "val"}, {"s000": "val"}, {"s000": "train"}], 0, 0.1, 0, lambda: 0)
+
+
+def test_new_samples_of_folds_beside_an_official_test_part_are_never_for_the_test():
+    samples = make(60, splits=("train", "val", "test") * 20)
+    old = folds(samples, 3, 0.15, 0, lambda: uneven(samples))
+    frozen = [{s.name: p for s, p in zip(samples, parts, strict=True)} for parts in old]
+    more = [*samples, *(Sample(f"n{i}", Path(), split="train") for i in range(30))]
+    more.append(Sample("t", Path(), split="test"))
+    new = extend(more, frozen, 0, 0.15, 0, lambda: uneven(more))
+    assert [parts[:60] for parts in new] == old
+    assert {parts[-1] for parts in new} == {"test"}
+    assert all("test" not in parts[60:-1] for parts in new)
+    assert [parts[60:-1].count("val") for parts in new] == pytest.approx([10] * 3, abs=3)
+
+
+def test_what_is_frozen_stays_even_where_new_samples_have_one_place_to_go():
+    samples = make(12, splits=("train", "val", "test") * 4)
+    frozen = {s.name: s.split for s in samples}
+    more = [*samples, Sample("n", Path())]
+    assert extend(more, [frozen], 0, 0, 0, lambda: uneven(more)) == [[*frozen.values(), "train"]]
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def rank(counts, groups, parts, ratios):
     return missing, divergence(counts, parts, ratios).score
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(data(), st.integers(0, 3), st.sampled_from([RATIOS, (0.5, 0.5), (0.8, 0.2, 0.0), (0.25,) * 4]))
 def test_groups_never_straddle_parts_are_never_empty_and_chance_is_never_better(case, seed, ratios):
     counts, groups = case
@@ -70,7 +70,7 @@ def test_groups_never_straddle_parts_are_never_empty_and_chance_is_never_better(
     assert rank(counts, groups, parts, ratios) <= (chance[0], chance[1] + 1e-9)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=10)
 @given(data(most_groups=6))
 def test_few_groups_are_divided_in_the_best_of_all_ways(case):
     counts, _ = case
@@ -93,7 +93,7 @@ def test_the_local_search_comes_close_to_the_best_of_all_ways(monkeypatch):
     assert divergence(counts, stratify(counts, groups, RATIOS), RATIOS).score < 1.02 * best
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(st.lists(st.integers(3, 9), min_size=2, max_size=6), st.integers(0, 5))
 def test_every_class_with_enough_groups_is_on_all_sides(groups_per_class, seed):
     """Each group shows one class, so that it is always possible."""
