@@ -109,7 +109,10 @@ def _divided(config: dict[str, Any], source: Any, facts: Facts) -> tuple[list[Sa
             parts = assign(samples, values["val_fraction"], values["test_fraction"], config["seed"], counts)
     except UserError as error:
         parts = [s.split for s in samples]
-        faults.append(Fault("split", "the data cannot be divided", str(error)))
+        what, _, fix = str(error).partition("; ")
+        faults.append(
+            Fault("split", f"the data cannot be divided: {what}", fix or "mend or remove data.split")
+        )
     return [s._replace(split=p) for s, p in zip(samples, parts, strict=True)], faults
 
 

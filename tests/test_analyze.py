@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segkit.analyze import _divided
 from segkit.data.labels import read_labels
+from segkit.data.source import FileSource
 from segkit.data.streets import scene
+from segkit.types import Sample
 
 QUICK = [
     "data.size=[32,64]",
@@ -151,3 +154,14 @@ def test_the_auditor_draws_and_judges_a_preset(command, tmp_path):
     checks = json.loads((tmp_path / "look/audit.json").read_text())["checks"]
     assert {c["name"] for c in checks} >= {"alignment", "classes", "fill", "workers"}
     assert all(c["passed"] is not False for c in checks)
+
+
+def test_too_few_samples_say_what_to_do(tmp_path):
+    samples = [Sample("a", tmp_path / "a.png", tmp_path / "b.png")]
+    values = {"split": None, "stratify": False, "val_fraction": 0.15, "test_fraction": 0.15}
+    source = FileSource(samples, read_labels("binary"))
+    left, faults = _divided({"data": values, "seed": 0}, source, None)
+    assert left == samples
+    assert [f.kind for f in faults] == ["split"]
+    assert "1 samples" in faults[0].message
+    assert faults[0].fix.startswith("add samples")

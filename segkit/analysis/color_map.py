@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segkit.analysis.evidence import spread
 from segkit.data.file import read_bytes
 from segkit.data.ids import pack, unpack
 from segkit.data.known import CAMVID_COLORS, VOC_BORDER, palette_of_colors
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 BLACK, VOC_LINE = 0, pack(VOC_BORDER)
 EXAMINED = 256  # colours that may be classes; the rest, with fewer pixels, is not looked at
+LOOKED_AT = 5  # masks whose edges are judged
 RARE = 0.02  # share of the pixels up to which black is void rather than the background
 # A mask has regions: where the 256 commonest colours together cover less, it is a photograph.
 COVERED = 0.5
@@ -118,6 +120,14 @@ def drawn(
         mixed += len(mixtures)
     rank = {int(v): i for i, v in enumerate(values)}
     return sorted(found, key=lambda v: rank[v]), mixed
+
+
+def ringing(source: FileSource, facts: Facts, rows: Array) -> bool:
+    """Whether the edges of most masks look as JPEG leaves them: their values are not what was drawn."""
+    path_of = {s.name: s.mask for s in source.samples}
+    masks = [_read(path_of[str(facts.names[r])], "index") for r in spread(rows, LOOKED_AT)]
+    seen = [texture(mask) == Texture.RINGING for mask in masks if mask is not None]
+    return sum(seen) > len(seen) / 2
 
 
 def _read(path: Path | None, masks: Masks) -> Array | None:

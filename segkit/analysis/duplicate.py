@@ -11,7 +11,9 @@ import numpy as np
 
 from segkit.analysis.near import candidates
 from segkit.analysis.picture import FLAT
+from segkit.data.read import read_image
 from segkit.data.scan import NO_MASK
+from segkit.data.source import FileSource
 from segkit.types import SPLITS, UserError
 
 if TYPE_CHECKING:
@@ -127,7 +129,7 @@ def mask_agreement(one: Array, other: Array) -> Array:
 def _thumbs(e: Evidence, rows: Sequence[int]) -> dict[int, Array]:
     def make(row: int) -> Array | None:
         try:
-            image, _ = e.source.read(e.samples[row])
+            image = _read(e, row)
         except UserError:
             return None
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
@@ -136,6 +138,11 @@ def _thumbs(e: Evidence, rows: Sequence[int]) -> dict[int, Array]:
     with ThreadPoolExecutor() as pool:
         made = zip(rows, pool.map(make, rows), strict=True)
         return {row: thumb for row, thumb in made if thumb is not None}
+
+
+def _read(e: Evidence, row: int) -> Array:
+    sample = e.samples[row]
+    return read_image(sample.image) if isinstance(e.source, FileSource) else e.source.read(sample)[0]
 
 
 def residual(one: Array, other: Array) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from segkit.data.fault import Fault, Severity
+from segkit.data.labels import UNKNOWN
 from segkit.data.source import FileSource
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from segkit.types import Array, Sample, Source
 
 Where = Literal["image", "mask", "both"]
+MANY = 50  # ids: hardly a label space has more that most pictures do not share
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Evidence:
     def indexed(self) -> bool:
         """Whether masks are plain files of indices or colours."""
         return isinstance(self.source, FileSource) and self.source.indexed
+
+    @cached_property
+    def unlabelled(self) -> bool:
+        """Whether no label space was given and none could be proposed: nothing is known about classes."""
+        return self.source.labels.names == UNKNOWN.names
 
     @cached_property
     def row_of_id(self) -> Array:
@@ -87,6 +94,18 @@ def spread(rows: Array, count: int) -> Array:
     return rows[np.linspace(0, len(rows) - 1, count).round().astype(int)]
 
 
+def plain_masks(facts: Facts) -> tuple[Array, Array]:
+    """Which masks hold values as they were drawn, and which of these hold colours: two ``[n]`` bool."""
+    plain = np.isin(facts.mask_kind, ("jpeg", "fraction", ""), invert=True)
+    return plain, plain & np.char.startswith(facts.mask_kind.astype(str), "color")
+
+
+def mostly_colors(facts: Facts) -> bool:
+    """Whether more masks hold colours than indices: then a label space of colours is proposed."""
+    plain, colored = plain_masks(facts)
+    return bool(colored.sum() > plain.sum() / 2)
+
+
 def numbered(facts: Facts, rows: Array) -> bool:
     """Whether masks number things: ids run from 0 or 1 without a gap, to another number in every mask."""
     starts, ends = facts.id_start[rows], facts.id_start[rows + 1]
@@ -97,3 +116,12 @@ def numbered(facts: Facts, rows: Array) -> bool:
     # their number hardly varies, and masks of the first few classes alone are likely.
     varied = len({*distinct.tolist()}) > len(rows) / 4
     return bool(len(rows) >= 3 and running.mean() >= 0.9 and np.median(distinct) > 5 and varied)
+
+
+def scattered(facts: Facts, rows: Array) -> bool:
+    """Whether ids are numbers of things in the whole of the data: very many, most of them in one mask."""
+    owner = np.repeat(np.arange(len(facts.names)), np.diff(facts.id_start))
+    ids, masks = np.unique(facts.ids[np.isin(owner, rows)], return_counts=True)
+    # Classes, too, may lie in one mask each where masks are few, but their ids end soon.
+    large = len(ids) > MANY and ids[-1] > 255
+    return bool(len(rows) >= 3 and large and np.median(masks) == 1)

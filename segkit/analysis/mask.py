@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segkit.analysis.evidence import numbered, spread
-from segkit.data.cause import Diagnosis, Values, instances
+from segkit.analysis.evidence import mostly_colors, numbered, scattered, spread
+from segkit.data.cause import Diagnosis, Values, instances, jpeg
 from segkit.data.diagnose import diagnose
 from segkit.data.file import read_bytes
 from segkit.data.read import open_mask
+from segkit.data.smooth import Texture, texture
+from segkit.error import LOOK
 from segkit.types import UserError
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 OPENED = 5  # masks that are looked at for smoothed edges, of those that share a cause
 SMOOTH = {"antialiased", "jpeg"}
+NO_SPACE = "give a label space that names what they mean (data.labels=...)"
 
 
 def values(e: Evidence) -> Iterator[Fault]:
@@ -79,16 +82,31 @@ def _causes(e: Evidence, rows: Array, kind: str) -> Causes:
 def _together(e: Evidence, rows: Array, kind: str) -> Diagnosis | None:
     """Diagnose many masks by the sum of their values, by numbering, and by the edges of a few."""
     ids, counts = _sum(e, rows)
-    labels, name = e.source.labels, e.labels_file
-    found = diagnose(kind, ids, counts, labels, labels_file=name)
+    labels = e.source.labels
+    if kind.startswith("color") and labels.masks == "index" and not mostly_colors(e.facts):
+        return _odd_colors(diagnose(kind, ids, counts, labels))
+    found = diagnose(kind, ids, counts, labels, labels_file=e.labels_file)
     if found is None or found.kind not in ("unknown", "instance_ids", "color"):
         return found
-    if numbered(e.facts, rows) and labels.masks == "index" and not kind.startswith("color"):
-        text = "each mask counts its own things from 1: one id for each thing, not one for each class"
+    if labels.masks == "index" and not kind.startswith("color") and (text := _things(e, rows)):
         sums = dict(zip(ids.tolist(), counts.tolist(), strict=True))
-        return instances(Values(sums, labels), text)
+        return instances(Values(sums, labels), f"{text}: one id for each thing, not one for each class")
     seen = _looked_at(e, rows, ids, counts)
     return seen or found
+
+
+def _odd_colors(found: Diagnosis | None) -> Diagnosis | None:
+    """Masks of colours among masks of indices: the label space that is proposed fits the others."""
+    if found is None or LOOK not in found.fix:
+        return found
+    return found._replace(fix="save class indices in these masks too, as the others hold them")
+
+
+def _things(e: Evidence, rows: Array) -> str:
+    """Why ids are those of things; nothing where they are not."""
+    if numbered(e.facts, rows):
+        return "each mask counts its own things from 1"
+    return "most ids occur in a single mask" if scattered(e.facts, rows) else ""
 
 
 def _looked_at(e: Evidence, rows: Array, ids: Array, counts: Array) -> Diagnosis | None:
@@ -125,12 +143,27 @@ def _suspicious(e: Evidence, rows: Array) -> Causes:
     ids, counts = _sum(e, rows)
     if not len(ids):
         return []
+    if e.unlabelled:
+        return [(_unlabelled(e, rows, ids), rows.tolist())]
     kind = str(e.facts.mask_kind[rows[0]])
     found = diagnose(kind, ids, counts, e.source.labels, labels_file=e.labels_file)
     seen = _looked_at(e, rows, ids, counts)
     if found is not None and found.kind not in SMOOTH:
         return [(found, rows.tolist())]
     return [(seen, rows.tolist())] if seen is not None else []
+
+
+def _unlabelled(e: Evidence, rows: Array, ids: Array) -> Diagnosis:
+    """No label space was given, and none was read off the masks: why."""
+    seen = [stored[1] for row in spread(rows, OPENED) if (stored := _open(e, int(row)))]
+    if sum(texture(mask) == Texture.RINGING for mask in seen) > len(seen) / 2:
+        return jpeg(f"{len(ids)} values that lie along the edges, as JPEG leaves them even when saved as PNG")
+    if len(ids) == 1:
+        text = f"nothing but the value {ids[0]}, so there are no classes to tell apart"
+        return Diagnosis(
+            "unknown", text, f"see whether these are the right files (data.masks), or {NO_SPACE}"
+        )
+    return Diagnosis("unknown", f"{len(ids)} values that are no classes by the look of them", NO_SPACE)
 
 
 def _refused(e: Evidence, rows: Array) -> Diagnosis:

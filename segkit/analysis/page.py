@@ -43,7 +43,8 @@ class Analysis(NamedTuple):
         weights: What `segkit.analysis.weights.weights_table` returns.
         proposal: An object with ``labels``, a proposed label space, and ``reason``; or nothing.
         labels_file: Where the proposed label space was written.
-        audit: Checks of the augmentation: objects with ``name``, ``passed`` and ``message``.
+        audit: Checks of the augmentation: objects with ``name``, ``passed`` (``None``: nothing to
+            pass, a mere figure) and ``message``.
         audit_sheet: The contact sheet of the augmentation, a picture.
     """
 
@@ -118,9 +119,7 @@ def _numbers(analysis: Analysis) -> dict[str, Any]:
         "faults": [f._asdict() for f in by_severity(analysis.faults)],
         "proposal": proposal and {"reason": proposal.reason, "labels": proposal.labels.to_dict()},
         "labels_file": analysis.labels_file,
-        "audit": [
-            {"name": c.name, "passed": bool(c.passed), "message": c.message} for c in analysis.audit or []
-        ],
+        "audit": [{"name": c.name, "passed": c.passed, "message": c.message} for c in analysis.audit or []],
         "weights": analysis.weights,
         "balance": analysis.balance,
     }

@@ -27,10 +27,10 @@ def groups(e: Evidence) -> Iterator[Fault]:
 def classes(e: Evidence) -> Iterator[Fault]:
     """Classes that a part, or all of the data, does not show.
 
-    Only where every mask can be encoded: before, the label space is to be mended.
+    Only where there is a label space and every mask can be encoded: before, that is to be mended.
     """
     has_mask = e.facts.mask_size[:, 0] > 0
-    if not has_mask.any() or (e.facts.mask_error[has_mask] != "").any():
+    if e.unlabelled or not has_mask.any() or (e.facts.mask_error[has_mask] != "").any():
         return
     seen = {p: e.facts.pixels[e.parts == p].sum(0) > 0 for p in sorted({*e.parts})}
     anywhere = np.logical_or.reduce(list(seen.values()))

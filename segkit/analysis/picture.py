@@ -133,6 +133,8 @@ def contents(e: Evidence) -> Iterator[Fault]:
             "image",
             "warning",
         )
+    if e.unlabelled:
+        return
     area = e.facts.mask_size.astype(np.int64).prod(1)
     if (rows := np.flatnonzero((area > 0) & (e.facts.ignored == area) & (e.facts.mask_error == ""))).size:
         yield e.fault(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from segkit.analysis.color_map import color_space, commonest, drawn
-from segkit.analysis.evidence import numbered
+from segkit.analysis.color_map import color_space, commonest, drawn, ringing
+from segkit.analysis.evidence import mostly_colors, numbered, plain_masks, scattered
 from segkit.data.ids import Color
 from segkit.data.known import CITYSCAPES_TRAIN_IDS, VOC_CLASSES, voc_color
 from segkit.data.labels import UNKNOWN, read_labels
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST = 300  # classes; more different numbers are instances or a photograph
 VOID = 255
+SOLID = 0.9  # of a mask of two values, after smoothing: with many small things much is edge, never most
 PALETTES_READ = 8  # files that are asked for their palette
 
 
@@ -55,10 +55,9 @@ def propose(source: Source, facts: Facts) -> Proposal | None:
     if not isinstance(source, FileSource) or not source.indexed or not len(facts.ids):
         return None
     given = None if source.labels.names == UNKNOWN.names else source.labels
-    plain = np.isin(facts.mask_kind, ("jpeg", "fraction", ""), invert=True)
-    colored = plain & np.char.startswith(facts.mask_kind.astype(str), "color")
+    plain, colored = plain_masks(facts)
     asked = given is not None and given.masks == "color"
-    if asked or colored.sum() > plain.sum() / 2:
+    if asked or mostly_colors(facts):
         return _changed(
             color_space(source, facts, np.flatnonzero(plain if asked else colored), given), source
         )
@@ -82,7 +81,7 @@ def _indices(
     if binary is not None:
         return read_labels("binary"), binary
     if given is not None:
-        return _mended(given, values)
+        return _mended(source, facts, rows, given, values)
     return _fresh(source, facts, rows)
 
 
@@ -100,10 +99,14 @@ def _binary(facts: Facts, rows: Array, values: set[int], given: LabelSpace | Non
         return None
     if numbered(facts, rows):
         return "each mask numbers its own things from 1: all but 0 is foreground"
+    if 0 in values and scattered(facts, rows):
+        return "most ids occur in a single mask, so they number things: all but 0 is foreground"
     return None
 
 
-def _mended(given: LabelSpace, values: set[int]) -> tuple[LabelSpace, str] | None:
+def _mended(
+    source: FileSource, facts: Facts, rows: Array, given: LabelSpace, values: set[int]
+) -> tuple[LabelSpace, str] | None:
     """The given names, with ids that fit."""
     if given.rest != "error" and values & {i for ids in given.ids for i in ids}:
         return None
@@ -126,7 +129,7 @@ def _mended(given: LabelSpace, values: set[int]) -> tuple[LabelSpace, str] | Non
         return shifted, f"the ids run from 0 to {size - 1} with 255 for void: the names as given, 255 ignored"
     if unknown == [VOID]:
         return replace(given, ignore=(*given.ignore, VOID)), "255, which often marks void pixels, is ignored"
-    return _extended(given, unknown)
+    return _extended(source, facts, rows, given, unknown)
 
 
 def _cityscapes(given: LabelSpace, values: set[int], unknown: Sequence[int]) -> tuple[LabelSpace, str] | None:
@@ -142,10 +145,17 @@ def _cityscapes(given: LabelSpace, values: set[int], unknown: Sequence[int]) -> 
     return None
 
 
-def _extended(given: LabelSpace, unknown: Sequence[int]) -> tuple[LabelSpace, str] | None:
-    """A class of its own for each id that is not known."""
-    more = [i for i in unknown if i != VOID]
-    if len(more) + given.num_classes > MOST or given.task == "binary":
+def _extended(
+    source: FileSource, facts: Facts, rows: Array, given: LabelSpace, unknown: Sequence[int]
+) -> tuple[LabelSpace, str] | None:
+    """A class of its own for each id that is not known and that someone drew."""
+    if given.task == "binary" or len(unknown) > MOST or ringing(source, facts, rows):
+        return None
+    ids, _, best = commonest(facts, rows)
+    asked = np.isin(ids, [i for i in unknown if i != VOID])
+    kept, mixed = drawn(source, facts, ids[asked], best[asked], "index")
+    more = sorted(kept)
+    if len(more) + given.num_classes > MOST:
         return None
     names = [_free(f"class_{i}", given.names) for i in more]
     void = (*given.ignore, VOID) if VOID in unknown else given.ignore
@@ -155,25 +165,29 @@ def _extended(given: LabelSpace, unknown: Sequence[int]) -> tuple[LabelSpace, st
         colors=_distinct(given.colors, len(more)),
         ids=(*given.ids, *((i,) for i in more)),
         ignore=void,
+        rest="ignore" if mixed else given.rest,
         parents=(*given.parents, *names) if given.parents else (),
     )
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return space, f"the given classes and one more for each id that they do not know: {shown}"
+    extra = f" and one more for each id that they do not know: {shown}" if names else ""
+    return space, f"the given classes{extra}{_left_out(mixed)}"
 
 
 def _fresh(source: FileSource, facts: Facts, rows: Array) -> tuple[LabelSpace, str] | None:
     """No names are given: those of a data set that is recognised, or numbers."""
-    ids, _, best = commonest(facts, rows)
+    ids, pixels, best = commonest(facts, rows)
+    if ringing(source, facts, rows):
+        solid = np.isin(ids, (0, VOID))
+        clear = solid.sum() == 2 and pixels[solid].sum() >= SOLID * pixels.sum()
+        return _two_sided(len(ids) - 2) if clear else None
+    if scattered(facts, rows):
+        return None
     kept, mixed = drawn(source, facts, ids[:MOST], best[:MOST], "index")
     mixed += len(ids) - len(ids[:MOST])
     values = set(kept)
     classes = sorted(values - {VOID} if len(values) < 256 else values)
     if mixed and values == {0, VOID}:
-        space = replace(read_labels("binary"), ids=((0,), (VOID,)), rest="ignore")
-        return (
-            space,
-            f"0 is background, 255 foreground; {mixed} values between, on smoothed edges, are ignored",
-        )
+        return _two_sided(mixed)
     if len(classes) < 2:
         return None
     palette = _palette(source, facts, rows)
@@ -192,11 +206,18 @@ def _fresh(source: FileSource, facts: Facts, rows: Array) -> tuple[LabelSpace, s
     )
     whose = ", with the colours of the masks' palette" if telling else ""
     more = ", 255 is ignored" if VOID in values and VOID not in classes else ""
-    edges = f"; {mixed} more ids occur only where edges were smoothed and are ignored" if mixed else ""
-    text = (
-        f"one class for each of the {len(classes)} ids that the masks hold{whose}{more}{edges}; rename them"
-    )
-    return space, text
+    held = f"one class for each of the {len(classes)} ids that the masks hold"
+    return space, f"{held}{whose}{more}{_left_out(mixed)}; rename them"
+
+
+def _two_sided(between: int) -> tuple[LabelSpace, str]:
+    """0 and 255, and what smoothing or JPEG made of their edges."""
+    space = replace(read_labels("binary"), ids=((0,), (VOID,)), rest="ignore")
+    return space, f"0 is background, 255 foreground; {between} values between, on smoothed edges, are ignored"
+
+
+def _left_out(mixed: int) -> str:
+    return f"; {mixed} more ids occur only where edges were smoothed and are ignored" if mixed else ""
 
 
 def _train_ids() -> LabelSpace:
@@ -234,8 +255,8 @@ def _free(name: str, taken: Sequence[str]) -> str:
     return name
 
 
-@lru_cache(maxsize=4)
 def _distinct(colors: tuple[Color, ...], more: int) -> tuple[Color, ...]:
     """These colours, and as many others that are not among them."""
-    free = [c for c in safe_colors(len(colors) + more + 10) if c not in colors]
+    known = safe_colors(len(colors) + more)
+    free = [c for c in known if c not in colors] or known  # more classes than there are distinct colours
     return (*colors, *(free[i % len(free)] for i in range(more)))

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from segkit.analysis.evidence import spread
+from segkit.analysis.reduced import read_reduced
 from segkit.data.read import upright
 from segkit.types import UserError
 
@@ -125,14 +126,15 @@ def _untouched(e: Evidence, row: int) -> bool | None:
 
 def match(e: Evidence, row: int) -> Match | None:
     """Compare one mask with its picture; nothing where there is too little to compare."""
+    height, width = e.facts.image_size[row].tolist()
+    scale = min(LONG_SIDE / max(height, width), 1.0)
+    size = max(round(height * scale), 1), max(round(width * scale), 1)
     try:
-        image, target = e.source.read(e.samples[row])
+        image, target = read_reduced(e.source, e.samples[row], size)
     except UserError:
         return None
     if target is None:
         return None
-    scale = min(LONG_SIDE / max(image.shape[:2]), 1.0)
-    size = max(round(image.shape[0] * scale), 1), max(round(image.shape[1] * scale), 1)
     score = compare(_shrink_image(image, size), _shrink_target(target, size))
     return None if score is None else Match(row, scale, score)
 
@@ -156,18 +158,21 @@ def compare(image: Array, target: Array) -> Array | None:
 def borders(target: Array) -> Array:
     """Pixels of a target ``[H, W]`` or ``[H, W, K]`` on either side of a border: float32 ``[H, W]``."""
     planes = target if target.ndim == 3 else target[..., None]
-    found = np.zeros(target.shape[:2], np.float32)
+    found = np.zeros(target.shape[:2], bool)
     across, down = (planes[:, 1:] != planes[:, :-1]).any(2), (planes[1:] != planes[:-1]).any(2)
-    found[:, 1:][across] = found[:, :-1][across] = 1
-    found[1:][down] = found[:-1][down] = 1
-    return found
+    found[:, 1:] |= across
+    found[:, :-1] |= across
+    found[1:] |= down
+    found[:-1] |= down
+    return found.astype(np.float32)
 
 
 def _gradient(image: Array) -> Array:
     """Steepest channel, float32 ``[H, W]``; cut at its 95th percentile, lest a lamp outshine the rest."""
-    smooth = cv2.GaussianBlur(image, (0, 0), 1.0).astype(np.float32)
+    smooth = cv2.GaussianBlur(image, (0, 0), 1.0)
     x, y = cv2.Scharr(smooth, cv2.CV_32F, 1, 0), cv2.Scharr(smooth, cv2.CV_32F, 0, 1)
-    steep = np.sqrt((x * x + y * y).max(2))
+    red, green, blue = cv2.split(x * x + y * y)  # numpy takes nine times as long for the largest of three
+    steep = cv2.sqrt(cv2.max(cv2.max(red, green), blue))
     rising = steep[steep > 0]  # most of a drawing, or of a slide, may be flat
     return np.minimum(steep, np.quantile(rising, 0.95) if rising.size else 0).astype(np.float32)
 
@@ -203,7 +208,13 @@ def _is_off(score: Array) -> bool:
     others = np.hypot(y - peak[0], x - peak[1]) > 5  # a peak is up to 5 pixels wide
     lead = (score.max() - score[others].max()) / score.std()
     # Smaller pictures have so little border that one in 250 sound ones (64x128) shows a false peak.
-    return bool(reach == REACH and np.hypot(*peak) >= FAR and _gain(score, 2) >= GAIN and lead >= LEAD)
+    known = reach == REACH and _inside(peak, reach)
+    return bool(known and np.hypot(*peak) >= FAR and _gain(score, 2) >= GAIN and lead >= LEAD)
+
+
+def _inside(peak: tuple[int, int], reach: int) -> bool:
+    """Whether it is a peak: at the rim nobody knows what lies beyond, and a slope ends there, too."""
+    return max(abs(peak[0]), abs(peak[1])) < reach
 
 
 def _common(found: Sequence[Match]) -> tuple[tuple[int, int], list[Match]]:
@@ -212,7 +223,7 @@ def _common(found: Sequence[Match]) -> tuple[tuple[int, int], list[Match]]:
     cut = [_center(m.score, reach) for m in found]
     total = np.mean([c / (c.max() - np.median(c) + 1e-9) for c in cut], axis=0)
     y, x = _peak(total)
-    if np.hypot(y, x) < COMMON_FAR or _gain(total, 1) < COMMON_GAIN:
+    if np.hypot(y, x) < COMMON_FAR or not _inside((y, x), reach) or _gain(total, 1) < COMMON_GAIN:
         return (y, x), []
     near = slice(reach - 1, reach + 2)
     moved = [m for m, c in zip(found, cut, strict=True) if c[reach + y, reach + x] > c[near, near].max()]

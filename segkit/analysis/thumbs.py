@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
+from segkit.analysis.reduced import read_image_reduced, read_reduced
 from segkit.data.read import read_image, read_mask
 from segkit.data.scan import Facts
 from segkit.report.paint import overlay
@@ -42,7 +43,7 @@ class Thumb(NamedTuple):
 def sample_thumb(source: Source, sample: Sample, about: str = "") -> Thumb:
     """Draw image and mask overlay side by side, or as much of both as can be read."""
     try:
-        image, target = source.read(sample)
+        image, target = read_reduced(source, sample, (HEIGHT, WIDTH))
         sides = _sides(image, target, source.labels)
         seen = "image without a mask" if target is None else ""
     except BROKEN as error:
@@ -54,7 +55,7 @@ def sample_thumb(source: Source, sample: Sample, about: str = "") -> Thumb:
 def file_thumb(path: Path) -> Thumb:
     """Draw one file as a picture, whatever it is."""
     try:
-        return _thumb(path.name, "as it is stored", [_small(read_image(path))])
+        return _thumb(path.name, "as it is stored", [_small(read_image_reduced(path, (HEIGHT, WIDTH)))])
     except BROKEN as error:
         return Thumb(path.name, str(error))
 
@@ -106,7 +107,7 @@ def _stored(sample: Sample, labels: LabelSpace) -> tuple[list[Array], str]:
     """What the files of a faulty sample hold, each for itself."""
     sides, seen = [], []
     try:
-        sides.append(_small(read_image(sample.image)))
+        sides.append(_small(read_image_reduced(sample.image, (HEIGHT, WIDTH))))
         seen.append("image")
     except BROKEN:
         pass

@@ -16,7 +16,7 @@ from segkit.data.camvid import camvid
 from segkit.data.fault import Fault
 from segkit.data.folder import folder
 from segkit.data.known import CITYSCAPES_COLORS, voc_color
-from segkit.data.labels import read_labels
+from segkit.data.labels import UNKNOWN, read_labels
 from segkit.data.scan import scan
 from segkit.data.streets import Streets, scene
 from segkit.types import UserError
@@ -347,8 +347,22 @@ def test_photographs_given_as_masks(data):
 
 def test_one_mask_of_colours_among_indices(data):
     data.write_mask("val/val0_1", paint(data.scenes["val/val0_1"][1], STREETS.colors))
-    fault = only(data.find(), "color")
+    fault = only(data.find(labels_file="look/labels.yaml"), "color")
     assert fault.files == (str(data.mask("val/val0_1")),)
+    assert "labels.yaml" not in fault.fix  # it fits the others
+    assert "as the others hold them" in fault.fix
+
+
+def test_without_a_label_space_masks_are_judged_by_themselves(data):
+    data.each_mask(np.zeros_like)
+    fault = only(data.find(UNKNOWN), "unknown")
+    assert "nothing but the value 0" in fault.message
+    assert list(fault.files) == data.all_masks
+
+
+def test_without_a_label_space_masks_that_were_jpegs_once_are_named(data):
+    data.each_mask(lambda m: jpeg((np.minimum(m, 7) * 30).astype(np.uint8)))
+    assert "save masks as PNG" in only(data.find(UNKNOWN), "jpeg").fix
 
 
 @pytest.mark.parametrize("ignore", [[255], []], ids=["255 is ignored", "255 is unknown"])
@@ -468,6 +482,16 @@ def test_instance_ids_of_16_bits(data):
     assert list(fault.files) == data.all_masks
     assert "one for each thing" in fault.message
     assert "data.labels=binary" in fault.fix
+
+
+def test_things_that_are_numbered_over_all_masks(data):
+    for i, name in enumerate(data.names):  # specks, too: fewer pixels than things have elsewhere
+        found = cv2.connectedComponents((data.scenes[name][1] == i % 8).astype(np.uint8))[1]
+        cells = np.add.outer(np.arange(SIZE[0]) // 6 * 32, np.arange(SIZE[1]) // 6)
+        numbers = np.where(found > 0, 1000 * (i + 1) + cells % 900, 0)
+        data.write_mask(name, numbers.astype(np.uint16))
+    fault = only([f for f in data.find() if f.kind != "shift"], "instance_ids")
+    assert "single mask" in fault.message
 
 
 def test_things_that_are_numbered_in_each_mask(data):

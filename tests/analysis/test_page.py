@@ -62,7 +62,10 @@ def written(tmp_path_factory, data_of, blobs_of, classes_of):
     more = {
         "proposal": SimpleNamespace(labels=labels, reason="the masks hold 7 ids"),
         "labels_file": "labels.yaml",
-        "audit": [SimpleNamespace(name="fill", passed=False, message=EVIL[1])],
+        "audit": [
+            SimpleNamespace(name="fill", passed=False, message=EVIL[1]),
+            SimpleNamespace(name="speed", passed=None, message="per sample"),
+        ],
         "audit_sheet": folder / "sheet.png",
     }
     write_analysis(folder, analyse(data, faults, **more))
@@ -107,7 +110,10 @@ def test_everything_is_written(written):
     found = json.loads((written / "analysis.json").read_text(), parse_constant=pytest.fail)
     assert [f["severity"] for f in found["faults"]] == ["error", "suspicion"]
     assert len(found["faults"][1]["files"]) == 70
-    assert found["audit"][0]["passed"] is False
+    assert [check["passed"] for check in found["audit"]] == [False, None]
+    page = (written / "analysis.html").read_text()
+    assert "<b>failed</b> fill" in page
+    assert "<b>measured</b> speed" in page  # there is nothing to fail
     assert found["proposal"]["labels"]["names"][0] == EVIL[0]
     assert found["balance"]["parts"]["train"]["images"] == 8
     pngs = {p.stem for p in (written / "plots").glob("*.png")}

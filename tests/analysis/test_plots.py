@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segkit.analysis import axis
+from segkit.analysis.axis import MANY
 from segkit.analysis.balance import balance
 from segkit.analysis.plots import STEMS, draw_plots
 from segkit.analysis.weights import weights_table
@@ -30,7 +32,7 @@ def rows(plot):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("classes", [2, 19, 150])
+@pytest.mark.parametrize("classes", [2, 19, MANY + 2])
 def test_any_number_of_classes_has_every_plot_with_its_numbers(classes, draw, classes_of):
     _, _, plots = draw(classes_of(classes))
     assert set(plots) == set(STEMS)
@@ -40,6 +42,18 @@ def test_any_number_of_classes_has_every_plot_with_its_numbers(classes, draw, cl
         assert 400 < width < 3200
         assert 200 < height < 4000
         assert len(rows(plot)) >= min(classes, 2)
+
+
+def test_plots_of_150_classes_are_not_too_large_to_look_at(draw, classes_of, monkeypatch):
+    sizes = []
+
+    def measure(path, figure):  # drawing them takes ten seconds
+        sizes.append(figure.get_size_inches() * figure.dpi)
+
+    monkeypatch.setattr(axis, "write_figure", measure)
+    draw(classes_of(150))
+    assert len(sizes) == len(STEMS)
+    assert (np.array(sizes) < (3200, 4000)).all()
 
 
 def test_the_numbers_beside_a_plot_are_those_of_the_analysis(draw, classes_of):

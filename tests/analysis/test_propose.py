@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
@@ -140,6 +141,42 @@ def test_values_on_smoothed_edges_are_no_classes(given, tmp_path):
     reads(source, proposal.labels, tmp_path)
 
 
+def as_jpeg(mask):
+    content = io.BytesIO()
+    Image.fromarray(mask).save(content, "JPEG", quality=90)
+    return np.array(Image.open(content))
+
+
+def test_0_and_255_that_were_jpegs_once_are_no_dozen_of_classes(given, tmp_path):
+    source, proposal = given([as_jpeg(np.where(m == 3, 255, 0).astype(np.uint8)) for m in MASKS])
+    assert (proposal.labels.ids, proposal.labels.rest) == (((0,), (255,)), "ignore")
+    for mask, target in zip(MASKS, reads(source, proposal.labels, tmp_path), strict=True):
+        valid = target != 255
+        assert valid.mean() > 0.9
+        assert (target[valid] == (mask[valid] == 3)).all()
+
+
+def test_classes_that_were_jpegs_once_get_no_proposal(given):
+    masks = [as_jpeg((np.minimum(m, 7) * 30).astype(np.uint8)) for m in MASKS]
+    assert given(masks)[1] is None
+    assert given(masks, eight())[1] is None
+
+
+def things(mask, first):
+    """16-bit numbers of things, that no other mask has."""
+    found = cv2.connectedComponents((mask == 2).astype(np.uint8))[1]
+    small = np.arange(9 * 16).reshape(9, 16).repeat(mask.shape[0] // 9 + 1, 0).repeat(mask.shape[1] // 16, 1)
+    cells = small[: mask.shape[0]] * (found > 0)
+    return np.where(cells > 0, cells + first, 0).astype(np.uint16)
+
+
+@pytest.mark.parametrize("labels", [UNKNOWN, STREETS], ids=["no labels", "labels"])
+def test_things_that_are_numbered_over_all_masks_are_foreground(labels, given):
+    _, proposal = given([things(m, 300 * (i + 1)) for i, m in enumerate(MASKS)], labels)
+    assert proposal.labels == read_labels("binary")
+    assert "single mask" in proposal.reason
+
+
 def test_what_holds_no_classes_gets_no_proposal(given, tmp_path):
     assert given([scene(0, i, 96, 192)[0] for i in range(3)])[1] is None  # photographs
 
@@ -254,6 +291,30 @@ def test_unknown_ids_become_more_classes(given, tmp_path):
     assert proposal.labels.names == (*eight().names, "class_12")
     assert proposal.labels.ids[-1] == (12,)
     assert len({*proposal.labels.colors}) == 9
+    reads(source, proposal.labels, tmp_path)
+
+
+def test_unknown_ids_on_smoothed_edges_become_no_classes(given, tmp_path):
+    def smooth(mask):
+        small = cv2.resize(mask, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_NEAREST)
+        return cv2.resize(small, mask.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+    masks = [smooth(m) for m in MASKS]
+    masks[0][20:40, 20:40] = 12
+    source, proposal = given(masks, eight())
+    assert proposal.labels.names == (*eight().names, "class_12")
+    assert proposal.labels.rest == "ignore"
+    assert "smoothed" in proposal.reason
+    reads(source, proposal.labels, tmp_path)
+
+
+def test_more_classes_than_there_are_colours(given, tmp_path):
+    labels = read_labels({"names": [f"c{i}" for i in range(260)], "ignore": []})
+    mask = np.arange(270, dtype=np.uint16)
+    mask[mask == 7] = 500  # with a gap: without, they could be numbers of things
+    mask = mask.reshape(18, 15).repeat(4, 0).repeat(4, 1)
+    source, proposal = given([mask] * 3, labels)
+    assert len(proposal.labels.names) == 271  # 7 is not in the masks
     reads(source, proposal.labels, tmp_path)
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segkit.analysis.shift import REACH, _is_off, _peak, borders, compare
+from segkit.analysis.shift import REACH, Match, _common, _is_off, _peak, borders, compare
 from segkit.data.streets import scene
 
 SCENES = [scene(3, i, 128, 256) for i in range(12)]
@@ -59,6 +59,13 @@ def test_the_peak_lies_where_the_mask_belongs(down, right):
 def test_sound_masks_are_not_off_and_moved_ones_are():
     assert not any(_is_off(compare(*pair)) for pair in SCENES)
     assert sum(_is_off(compare(image, move(target, 10, 5))) for image, target in SCENES) >= 9
+
+
+def test_a_slope_that_ends_at_the_rim_is_no_peak():
+    score = np.add.outer(np.zeros(2 * REACH + 1), np.arange(2 * REACH + 1.0)) ** 6
+    assert abs(_peak(score)[1]) == REACH
+    assert not _is_off(score)
+    assert _common([Match(0, 1.0, score)])[1] == []
 
 
 def test_what_cannot_be_compared_is_left_out():
