@@ -12,7 +12,9 @@ from segkit.cli import launch, with_data_options
 from segkit.error import UserError
 
 if TYPE_CHECKING:
+    from segkit.analysis.page import Analysis
     from segkit.analysis.propose import Proposal
+    from segkit.augment.audit import Check
     from segkit.data.fault import Fault
     from segkit.data.scan import Facts
     from segkit.types import Sample
@@ -25,47 +27,53 @@ def analyze(cfg: Any) -> int:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
-    from segkit.analysis.balance import balance
-    from segkit.analysis.fault import find_faults
-    from segkit.analysis.page import Analysis, write_analysis
+    from segkit.analysis.page import write_analysis
     from segkit.analysis.table import analysis_table
-    from segkit.analysis.weights import weights_table
 
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     folder = Path(HydraConfig.get().runtime.output_dir)
     overrides = list(HydraConfig.get().overrides.task)
+    found = _collect(config, folder, overrides)
+    # Now, because drawing takes seconds.
+    print(analysis_table(found.labels, found.balance, found.weights, found.faults), flush=True)
+    if config["audit"]:
+        checks = _audit(config, found.source, found.samples, folder)
+        found = found._replace(audit=checks, audit_sheet=folder / "audit.png")
+    write_analysis(folder, found)
+    if found.proposal:
+        print(f"\n{found.proposal.reason}\ntrain with: {_train_command(overrides, found.labels_file)}")
+    print(f"results: {folder / 'analysis.html'}")
+    _judge(folder, found.audit or [], found.faults if config["strict"] else [])
+    return len(found.faults)
+
+
+def _collect(config: dict[str, Any], folder: Path, overrides: Sequence[str]) -> Analysis:
+    """Everything that can be known without looking at an augmentation."""
+    from segkit.analysis.balance import balance
+    from segkit.analysis.fault import find_faults
+    from segkit.analysis.page import Analysis
+    from segkit.analysis.weights import weights_table
+
     source, facts, proposal = _look(config, folder)
     labels_file = str(folder / "labels.yaml") if proposal else None
     samples, faults = _divided(config, source, facts)
     faults += find_faults(source, samples, facts, labels_file=labels_file)
-    faults = [f._replace(fix=with_data_options(f.fix, overrides)) for f in faults]
-    numbers = balance(samples, facts, source.labels)
-    weights = weights_table(facts.pixels[[s.split in ("train", "") for s in samples]], source.labels)
-    print(analysis_table(source.labels, numbers, weights, faults), flush=True)  # drawing takes seconds
-    checks, sheet = _audit(config, source, samples, folder) if config["audit"] else (None, None)
-    write_analysis(
-        folder,
-        Analysis(
-            title=config["name"],
-            command=shlex.join(["python", "-m", "segkit.analyze", *overrides]),
-            labels=source.labels,
-            source=source,
-            samples=samples,
-            facts=facts,
-            faults=faults,
-            balance=numbers,
-            weights=weights,
-            proposal=proposal,
-            labels_file=labels_file,
-            audit=checks,
-            audit_sheet=sheet,
-        ),
+    in_training = [s.split in ("train", "") for s in samples]
+    return Analysis(
+        title=config["name"],
+        command=shlex.join(["python", "-m", "segkit.analyze", *overrides]),
+        labels=source.labels,
+        source=source,
+        samples=samples,
+        facts=facts,
+        faults=[f._replace(fix=with_data_options(f.fix, overrides)) for f in faults],
+        balance=balance(samples, facts, source.labels),
+        weights=weights_table(facts.pixels[in_training], source.labels),
+        proposal=proposal,
+        labels_file=labels_file,
+        audit=None,
+        audit_sheet=None,
     )
-    if proposal:
-        print(f"\n{proposal.reason}\ntrain with: {_train_command(overrides, labels_file)}")
-    print(f"results: {folder / 'analysis.html'}")
-    _judge(folder, checks or [], faults if config["strict"] else [])
-    return len(faults)
 
 
 def _look(config: dict[str, Any], folder: Path) -> tuple[Any, Facts, Proposal | None]:
@@ -116,9 +124,7 @@ def _divided(config: dict[str, Any], source: Any, facts: Facts) -> tuple[list[Sa
     return [s._replace(split=p) for s, p in zip(samples, parts, strict=True)], faults
 
 
-def _audit(
-    config: dict[str, Any], source: Any, samples: Sequence[Sample], folder: Path
-) -> tuple[list[Any], Path]:
+def _audit(config: dict[str, Any], source: Any, samples: Sequence[Sample], folder: Path) -> list[Check]:
     """Check the augmentation and draw what it does."""
     from hydra.utils import instantiate
 
@@ -132,7 +138,7 @@ def _audit(
         source, train, augment, size=size, fit=values["fit"], seed=config["seed"], folder=folder
     )
     print(audit_table(checks))
-    return checks, folder / "audit.png"
+    return checks
 
 
 def _train_command(overrides: Sequence[str], labels_file: str | None) -> str:
@@ -141,7 +147,7 @@ def _train_command(overrides: Sequence[str], labels_file: str | None) -> str:
     return shlex.join(["python", "-m", "segkit.train", *kept, f"data.labels={labels_file}"])
 
 
-def _judge(folder: Path, checks: Sequence[Any], faults: Sequence[Fault]) -> None:
+def _judge(folder: Path, checks: Sequence[Check], faults: Sequence[Fault]) -> None:
     """Everything is written: now the exit code."""
     if failed := [c.name for c in checks if c.passed is False]:
         raise UserError(f"the augmentation fails: {', '.join(failed)}; see {folder / 'audit.json'}")

@@ -95,7 +95,7 @@ def printed(own, command) -> dict[str, str]:
 def test_a_folder_with_binary_masks_trains_and_finds_its_objects(printed):
     assert list(printed) == ["analyze", "train", "evaluate", "predict"]
     assert "no fault" in printed["analyze"]
-    assert "train with: python -m segkit.train data=folder data.root=my_data data.labels=" in printed["analyze"]
+    assert "\ntrain with: python -m segkit.train data=folder data.root=my_data" in printed["analyze"]
     assert float(re.search(r"foreground +([\d.]+)", printed["evaluate"])[1]) > 0.5
 
 

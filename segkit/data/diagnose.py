@@ -190,10 +190,11 @@ def _smoothed(values: Values) -> Diagnosis | None:
     solid = present.get(0, 0) + present[VOID]
     if solid < SOLID * sum(present.values()) or values.texture == Texture.PLAIN:
         return None
+    lost = "are ignored" if values.labels.rest == "ignore" else "become foreground"
     return Diagnosis(
         "antialiased",
         f"0 and 255 and {len(values.unknown)} values between, in few pixels: edges were smoothed, and all of "
-        "them become foreground",
+        f"them {lost}",
         f"{cause.UNSMOOTHED}, or set 255 from 128 on and 0 below",
         "warning",
     )

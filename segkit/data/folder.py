@@ -125,15 +125,15 @@ def unpaired(images: Found, masks: Found) -> list[Fault]:
     spare = {name: path for name, path in masks.items() if name not in images}
     twins = {name.lower() for name in lonely} & {name.lower() for name in spare}
     faults = []
-    for alone, what, cause, fix in (
-        (lonely, "images without a mask", "not annotated, or named otherwise", "add their masks"),
-        (spare, "masks without an image", "left over, or named otherwise", "add their images"),
+    for alone, (what, partner), cause, fix in (
+        (lonely, ("image", "a mask"), "not annotated, or named otherwise", "add their masks"),
+        (spare, ("mask", "an image"), "left over, or named otherwise", "add their images"),
     ):
         if alone:
             if any(name.lower() in twins for name in alone):
                 cause, fix = "some names differ only in capital letters", "rename these"
             files = tuple(str(alone[name]) for name in sorted(alone))
-            message = f"{len(files)} {what} ({cause})"
+            message = f"{len(files)} {what}{'s' if len(files) > 1 else ''} without {partner} ({cause})"
             faults.append(Fault("unpaired", message, f"{fix}, or move these files elsewhere", files))
     return faults
 
