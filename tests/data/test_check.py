@@ -98,7 +98,7 @@ def test_sound_data_has_nothing_to_warn_of(tmp_path):
 
 def test_what_listing_found_stops_training(root):
     (root / "masks" / "3.png").unlink()
-    with pytest.raises(UserError, match=r"images/3.png: 1 images without a mask"):
+    with pytest.raises(UserError, match=r"images/3.png: 1 image without a mask"):
         check(folder(root, LABELS))
 
 
