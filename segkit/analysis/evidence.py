@@ -125,3 +125,10 @@ def scattered(facts: Facts, rows: Array) -> bool:
     # Classes, too, may lie in one mask each where masks are few, but their ids end soon.
     large = len(ids) > MANY and ids[-1] > 255
     return bool(len(rows) >= 3 and large and np.median(masks) == 1)
+
+
+def thousands(ids: Array) -> bool:
+    """Whether most ids are 1000 * a class + the number of a thing, several of them to a class."""
+    large = ids[ids >= 1000]
+    several = len(large) >= 2 * len(np.unique(large // 1000))
+    return bool(len(large) > len(ids) / 2 and several and (large % 1000 < 500).all() and ids.max() < 256_000)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segkit.analysis.evidence import mostly_colors, numbered, scattered, spread
+from segkit.analysis.evidence import mostly_colors, numbered, scattered, spread, thousands
 from segkit.data.cause import Diagnosis, Values, instances, jpeg
 from segkit.data.diagnose import diagnose
 from segkit.data.file import read_bytes
@@ -106,7 +106,9 @@ def _things(e: Evidence, rows: Array) -> str:
     """Why ids are those of things; nothing where they are not."""
     if numbered(e.facts, rows):
         return "each mask counts its own things from 1"
-    return "most ids occur in a single mask" if scattered(e.facts, rows) else ""
+    if scattered(e.facts, rows):
+        return "most ids occur in a single mask"
+    return "they are 1000 * a class + the number of a thing" if thousands(_sum(e, rows)[0]) else ""
 
 
 def _looked_at(e: Evidence, rows: Array, ids: Array, counts: Array) -> Diagnosis | None:
@@ -158,6 +160,9 @@ def _unlabelled(e: Evidence, rows: Array, ids: Array) -> Diagnosis:
     seen = [stored[1] for row in spread(rows, OPENED) if (stored := _open(e, int(row)))]
     if sum(texture(mask) == Texture.RINGING for mask in seen) > len(seen) / 2:
         return jpeg(f"{len(ids)} values that lie along the edges, as JPEG leaves them even when saved as PNG")
+    if text := _things(e, rows):
+        found = instances(Values({}, e.source.labels), "")
+        return found._replace(message=f"{len(ids)} values, one for each thing and not for each class: {text}")
     if len(ids) == 1:
         text = f"nothing but the value {ids[0]}, so there are no classes to tell apart"
         return Diagnosis(

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from segkit.analysis.color_map import color_space, commonest, drawn, ringing
-from segkit.analysis.evidence import mostly_colors, numbered, plain_masks, scattered
+from segkit.analysis.evidence import mostly_colors, numbered, plain_masks, scattered, thousands
+from segkit.data.cause import Values
 from segkit.data.ids import Color
 from segkit.data.known import CITYSCAPES_TRAIN_IDS, VOC_CLASSES, voc_color
 from segkit.data.labels import UNKNOWN, read_labels
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 
 MOST = 300  # classes; more different numbers are instances or a photograph
 VOID = 255
+DRAWN = 0.001  # share of the pixels: a class where edges are smoothed
 SOLID = 0.9  # of a mask of two values, after smoothing: with many small things much is edge, never most
 PALETTES_READ = 8  # files that are asked for their palette
+VOC_DISTINCT = 5  # ids of a mask: background, border and a thing or three
 
 
 class Proposal(NamedTuple):
@@ -110,26 +113,32 @@ def _mended(
     """The given names, with ids that fit."""
     if given.rest != "error" and values & {i for ids in given.ids for i in ids}:
         return None
-    classes, size = {i for ids in given.ids for i in ids}, given.num_classes
+    classes = {i for ids in given.ids for i in ids}
     unknown = sorted(values - classes - set(given.ignore))
+    if found := _moved(given, values, unknown):
+        return found
     if not unknown:
         return None
     if found := _cityscapes(given, values, unknown):
         return found
-    if size in unknown and set(unknown) <= {size, VOID} and classes == set(range(size)):
-        ids = tuple((i + 1,) for i in range(size))
-        void = (0, VOID) if VOID in values | set(given.ignore) else (0,)
-        shifted = replace(given, ids=ids, ignore=void)
-        return (
-            shifted,
-            f"the ids run from 1 to {size}, with 0 for something else: the names as given, 0 ignored",
-        )
-    if unknown == [VOID] and classes == set(range(1, size + 1)) and 0 in given.ignore and 0 in values:
-        shifted = replace(given, ids=tuple((i,) for i in range(size)), ignore=(VOID,))
-        return shifted, f"the ids run from 0 to {size - 1} with 255 for void: the names as given, 255 ignored"
     if unknown == [VOID]:
         return replace(given, ignore=(*given.ignore, VOID)), "255, which often marks void pixels, is ignored"
     return _extended(source, facts, rows, given, unknown)
+
+
+def _moved(given: LabelSpace, values: set[int], unknown: Sequence[int]) -> tuple[LabelSpace, str] | None:
+    """Ids that are all one too large or too small."""
+    size, told = given.num_classes, Values(dict.fromkeys(values, 1), given)
+    beyond = size in unknown and set(unknown) <= {size, VOID} and told.classes == set(range(size))
+    if beyond or (told.shifted_up and given.task == "multiclass"):
+        void = (0, VOID) if VOID in values | set(given.ignore) else (0,)
+        shifted = replace(given, ids=tuple((i + 1,) for i in range(size)), ignore=void)
+        why = f"the ids run from 1 to {size}, with 0 for something else: the names as given, 0 ignored"
+        return shifted, why
+    if told.shifted_down or (unknown == [VOID] and told.counts_from_one and 0 in values):
+        shifted = replace(given, ids=tuple((i,) for i in range(size)), ignore=(VOID,))
+        return shifted, f"the ids run from 0 to {size - 1}: the names as given, 255 ignored"
+    return None
 
 
 def _cityscapes(given: LabelSpace, values: set[int], unknown: Sequence[int]) -> tuple[LabelSpace, str] | None:
@@ -149,11 +158,15 @@ def _extended(
     source: FileSource, facts: Facts, rows: Array, given: LabelSpace, unknown: Sequence[int]
 ) -> tuple[LabelSpace, str] | None:
     """A class of its own for each id that is not known and that someone drew."""
-    if given.task == "binary" or len(unknown) > MOST or ringing(source, facts, rows):
+    things = Values(dict.fromkeys(unknown, 1), given).thousands
+    if given.task == "binary" or things or len(unknown) > MOST or ringing(source, facts, rows):
         return None
-    ids, _, best = commonest(facts, rows)
+    ids, pixels, best = commonest(facts, rows)
     asked = np.isin(ids, [i for i in unknown if i != VOID])
     kept, mixed = drawn(source, facts, ids[asked], best[asked], "index")
+    if mixed:  # some mixtures look drawn, but never make up much
+        share = dict(zip(ids.tolist(), (pixels / pixels.sum()).tolist(), strict=True))
+        kept = [i for i in kept if share[i] >= DRAWN]
     more = sorted(kept)
     if len(more) + given.num_classes > MOST:
         return None
@@ -180,7 +193,7 @@ def _fresh(source: FileSource, facts: Facts, rows: Array) -> tuple[LabelSpace, s
         solid = np.isin(ids, (0, VOID))
         clear = solid.sum() == 2 and pixels[solid].sum() >= SOLID * pixels.sum()
         return _two_sided(len(ids) - 2) if clear else None
-    if scattered(facts, rows):
+    if scattered(facts, rows) or thousands(ids):
         return None
     kept, mixed = drawn(source, facts, ids[:MOST], best[:MOST], "index")
     mixed += len(ids) - len(ids[:MOST])
@@ -191,8 +204,9 @@ def _fresh(source: FileSource, facts: Facts, rows: Array) -> tuple[LabelSpace, s
     if len(classes) < 2:
         return None
     palette = _palette(source, facts, rows)
-    if palette and values <= {*range(VOC_CLASSES), VOID} and _is_voc(palette):
-        return read_labels("voc21"), "the masks have PASCAL VOC's palette: its 21 classes"
+    voc = palette is not None and values <= {*range(VOC_CLASSES), VOID} and _is_voc(palette)
+    if voc and _looks_like_voc(facts, rows):
+        return read_labels("voc21"), "the masks have PASCAL VOC's palette and borders: its 21 classes"
     if values == CITYSCAPES_TRAIN_IDS:
         return _train_ids(), "the ids 0 to 18 and 255 are most likely Cityscapes' trainIds: its 19 classes"
     # A palette of grey steps, as tools write that have no other, says nothing.
@@ -207,7 +221,8 @@ def _fresh(source: FileSource, facts: Facts, rows: Array) -> tuple[LabelSpace, s
     whose = ", with the colours of the masks' palette" if telling else ""
     more = ", 255 is ignored" if VOID in values and VOID not in classes else ""
     held = f"one class for each of the {len(classes)} ids that the masks hold"
-    return space, f"{held}{whose}{more}{_left_out(mixed)}; rename them"
+    hint = " (or take data.labels=voc21 if they are PASCAL VOC's)" if voc else ""
+    return space, f"{held}{whose}{more}{_left_out(mixed)}; rename them{hint}"
 
 
 def _two_sided(between: int) -> tuple[LabelSpace, str]:
@@ -241,6 +256,12 @@ def _read_palette(mask: Path | None) -> tuple[Color, ...]:
 
 def _is_voc(palette: Sequence[Color]) -> bool:
     return all(palette[i] == voc_color(i) for i in range(VOC_CLASSES))
+
+
+def _looks_like_voc(facts: Facts, rows: Array) -> bool:
+    """Whether nearly every mask has a border of 255 and few classes: other tools take VOC's palette, too."""
+    bordered = [VOID in facts.ids[facts.id_start[r] : facts.id_start[r + 1]] for r in rows]
+    return bool(np.mean(bordered) > 0.9 and np.median(facts.id_distinct[rows]) <= VOC_DISTINCT)
 
 
 def _colorful(palette: Sequence[Color], classes: Sequence[int]) -> bool:

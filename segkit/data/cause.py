@@ -82,6 +82,23 @@ class Values:
         return self.classes == set(range(1, len(self.labels.names) + 1)) and 0 in self.labels.ignore
 
     @property
+    def shifted_up(self) -> bool:
+        """Whether 1 to K are all there and 0 never, where the label space gives ids 0 to K - 1."""
+        size, present = len(self.labels.names), set(self.present) - {255}
+        return size > 2 and self.classes == set(range(size)) and present == set(range(1, size + 1))
+
+    @property
+    def shifted_down(self) -> bool:
+        """Whether 0 to K - 1 are all there and K never, where the label space gives ids 1 to K."""
+        size, present = len(self.labels.names), set(self.present) - {255}
+        return size > 2 and self.classes == set(range(1, size + 1)) and present == set(range(size))
+
+    @property
+    def thousands(self) -> bool:
+        """Whether every unknown id is 1000 * the id of a class + a number."""
+        return bool(self.unknown) and all(i >= 1000 and i // 1000 in self.classes for i in self.unknown)
+
+    @property
     def text(self) -> str:
         """The first values that are not known, with their pixels."""
         first = ", ".join(
@@ -149,7 +166,10 @@ def from_one(values: Values) -> Diagnosis:
     ade = " (as in ADE20K)" if size == ADE20K_CLASSES else ""
     text = f"the ids may count from 1, with 0 for something else{ade}, while the label space counts from 0"
     fix = f"give ids 1 to {size}, and 0 in `ignore` or as a class of its own; {values.fit}"
-    return Diagnosis("off_by_one", f"{values.text}; {text}", fix)
+    if values.unknown:
+        return Diagnosis("off_by_one", f"{values.text}; {text}", fix)
+    # Every id is known: a data set without a pixel of the first class is possible.
+    return Diagnosis("off_by_one", f"all ids from 1 to {size} and never 0; {text}", fix, "warning")
 
 
 def from_zero(values: Values) -> Diagnosis:
@@ -157,7 +177,6 @@ def from_zero(values: Values) -> Diagnosis:
     size = len(values.labels.names)
     return Diagnosis(
         "off_by_one",
-        f"0 and 255 but never {size}: the ids seem to count from 0 with 255 for void, while the label space "
-        "counts from 1 and ignores 0",
+        f"0 but never {size}: the ids seem to count from 0, while the label space counts from 1",
         f"give ids 0 to {size - 1} and `ignore: [255]`; {values.fit}",
     )

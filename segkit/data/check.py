@@ -16,6 +16,7 @@ from segkit.data.fault import Fault
 from segkit.data.read import image_size, read_mask
 from segkit.data.smooth import Texture, texture
 from segkit.data.source import FileSource, size_fault
+from segkit.error import DIVIDE, LOOK
 from segkit.types import Sample, Source, UserError
 
 EDGES_READ = 8  # masks whose edges are looked at: smoothing is seldom done to some of them only
@@ -67,7 +68,7 @@ def group_leaks(samples: Sequence[Sample]) -> list[Fault]:
             "group_leak",
             f"{_number(len(leaking), 'group')} in more than one part, such as '{group}' in {where}: what is "
             f"measured on {_number(len(affected), 'sample')} was partly seen in training",
-            "`python -m segkit.split split.official=false` with the same data options keeps groups together",
+            f"`{DIVIDE} split.official=false` keeps groups together",
             tuple(str(s.image) if s.image != Path() else s.name for s in affected),
             tuple(s.name for s in affected),
             "warning",
@@ -110,11 +111,12 @@ def _whole(source: Source, samples: Sequence[Sample], seen: Sequence[_Seen]) -> 
     found = diagnose("index8", ids, counts, source.labels)
     if found is not None and found.severity == "error":
         raise UserError(f"the masks (such as {samples[0].mask}) hold {found.message}; {found.fix}")
+    known = [Fault(found.kind, f"masks hold {found.message}", found.fix, (), (), "warning")] if found else []
     some = [s.mask for s in _spread(samples, EDGES_READ) if s.mask is not None]
     masks = [read_mask(path, source.labels.masks) for path in some]
     smooth = [i for i, mask in enumerate(masks) if texture(mask) != Texture.PLAIN]
     if len(smooth) <= len(masks) / 2:
-        return []
+        return known
     about = diagnose("index8", ids, counts, source.labels, masks[smooth[0]])
     files = tuple(str(some[i]) for i in smooth)
     return (
@@ -147,7 +149,7 @@ def _header_fault(source: Source, sample: Sample) -> str:
 def _refuse(faults: Sequence[str], what: str) -> None:
     found = [f for f in faults if f]
     if found:
-        more = f" (and {len(found) - 1} more {what})" if len(found) > 1 else ""
+        more = f" (and {len(found) - 1} more {what}: `{LOOK}` lists all)" if len(found) > 1 else ""
         raise UserError(f"{found[0]}{more}")
 
 

@@ -114,6 +114,10 @@ def _numbering(values: Values) -> Diagnosis | None:
     if official and present <= CITYSCAPES_LABEL_IDS | {VOID} and unknown != {VOID}:
         text = "these look like Cityscapes labelIds, not trainIds"
         return Diagnosis("label_ids", f"{values.text}; {text}", "use data.labels=cityscapes19")
+    if values.shifted_up:
+        return cause.from_one(values)
+    if values.shifted_down:
+        return cause.from_zero(values)
     if unknown == {VOID}:
         return _void(values)
     if size in unknown and unknown <= {size, VOID} and values.classes == set(range(size)):
@@ -144,6 +148,8 @@ def _many(values: Values) -> Diagnosis | None:
     if all(i // 1000 in CITYSCAPES_INSTANCES for i in unknown):
         text = "these are Cityscapes instanceIds (1000 * labelId + number)"
         return cause.instances(values, text, "give the masks that end with _gtFine_labelIds.png")
+    if values.thousands:
+        return cause.instances(values, "these are 1000 * the id of a class + the number of a thing")
     if found := cause.invented(values):
         return found
     if len(unknown) <= MANY:
@@ -171,7 +177,7 @@ def _misread(values: Values) -> Diagnosis | None:
         return cause.train_ids(values, shown)
     if values.counts_from_one and {0, VOID} < present and len(labels.names) not in present:
         return cause.from_zero(values)
-    return None
+    return cause.from_one(values) if values.shifted_up and labels.task == "multiclass" else None
 
 
 def _smoothed(values: Values) -> Diagnosis | None:

@@ -97,9 +97,19 @@ def test_a_palette_of_greys_says_nothing(given):
 
 
 def test_voc_s_palette_gives_voc_s_names(given, tmp_path):
-    source, proposal = given(MASKS, palette=[voc_color(i) for i in range(256)])
+    things = [np.where(np.isin(m, (5, 6, 7, 255)), m, 0).astype(np.uint8) for m in MASKS]
+    source, proposal = given(things, palette=[voc_color(i) for i in range(256)])
     assert proposal.labels == read_labels("voc21")
     assert "PASCAL VOC" in proposal.reason
+    reads(source, proposal.labels, tmp_path)
+
+
+def test_voc_s_palette_on_other_masks_gives_its_colours_and_a_hint(given, tmp_path):
+    """Labelling tools write VOC's palette for any classes."""
+    source, proposal = given(MASKS, palette=[voc_color(i) for i in range(256)])
+    assert proposal.labels.names == tuple(f"class_{i}" for i in range(8))
+    assert proposal.labels.colors == tuple(voc_color(i) for i in range(8))
+    assert "data.labels=voc21" in proposal.reason
     reads(source, proposal.labels, tmp_path)
 
 
@@ -282,6 +292,27 @@ def test_ids_from_zero_where_one_was_expected(given, tmp_path):
     assert proposal.labels.ids == tuple((i,) for i in range(8))
     for mask, target in zip(MASKS, reads(source, proposal.labels, tmp_path), strict=True):
         assert (target == mask).all()
+
+
+def test_ids_from_one_keep_their_names_where_the_last_id_was_taken_for_void(given, tmp_path):
+    shifted = [np.where(m == 255, m, m + 1).astype(np.uint8) for m in MASKS]
+    source, proposal = given(shifted, eight(ignore=[8]))
+    assert proposal.labels.ids == tuple((i + 1,) for i in range(8))
+    for mask, target in zip(MASKS, reads(source, proposal.labels, tmp_path), strict=True):
+        assert (target == mask).all()
+
+
+def test_ids_from_zero_where_zero_is_not_known(given, tmp_path):
+    names = [{"name": f"c{i}", "ids": i + 1} for i in range(8)]
+    source, proposal = given(MASKS, read_labels({"names": names}))
+    assert proposal.labels.ids == tuple((i,) for i in range(8))
+    reads(source, proposal.labels, tmp_path)
+
+
+@pytest.mark.parametrize("labels", [UNKNOWN, eight()], ids=["none", "given"])
+def test_a_class_times_1000_and_a_number_gets_no_proposal(labels, given):
+    numbered = [np.where(m == 7, 7000 + i + np.arange(192) // 24, m % 255) for i, m in enumerate(MASKS)]
+    assert given([m.astype(np.uint16) for m in numbered], labels)[1] is None
 
 
 def test_unknown_ids_become_more_classes(given, tmp_path):

@@ -49,7 +49,7 @@ def test_every_pair_of_sizes_is_compared_whatever_the_limit(root):
     for i in (1, 3):
         Image.fromarray(np.zeros((5, 8), np.uint8)).save(root / "masks" / f"{i}.png")
     with pytest.raises(
-        UserError, match=r"images/1.png is 7x5 .*is 8x5; .* \(and 1 more samples have a fault\)"
+        UserError, match=r"images/1.png is 7x5 .*is 8x5; .* \(and 1 more samples have a fault: .* lists all\)"
     ):
         check(folder(root, LABELS), limit=0)
 

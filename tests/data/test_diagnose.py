@@ -20,7 +20,7 @@ from segkit.data.labels import read_labels, shipped_labels
 from segkit.data.read import pack_colors
 from segkit.data.smooth import Texture, blended, edges, texture
 from segkit.data.streets import scene
-from segkit.types import UserError
+from segkit.types import LabelSpace, UserError
 
 STREETS = read_labels("streets")
 MASKS = [scene(1, i, 96, 192)[1] for i in range(8)]
@@ -225,3 +225,31 @@ def test_training_on_a_damaged_mask_says_what_reading_said(tmp_path):
     source = folder(tmp_path, "streets")
     with pytest.raises(UserError, match="it is truncated"):
         source.read_target(source.samples[0])
+
+
+def _named(first: int, size: int, *void: int) -> LabelSpace:
+    names = tuple(f"c{i}" for i in range(size))
+    ids = tuple((i,) for i in range(first, first + size))
+    return LabelSpace(names, ((0, 0, 0),) * size, ids, ignore=void)
+
+
+def _kind(labels: LabelSpace, *ids: int) -> tuple[str, str] | None:
+    found = diagnose("index8", np.array(ids), np.full(len(ids), 100), labels)
+    return found and (found.kind, found.severity)
+
+
+def test_ids_from_one_are_found_where_255_is_void_and_the_last_id_is_known_as_void():
+    camvid = _named(0, 11, 11)
+    assert _kind(camvid, *range(1, 12), 255) == ("off_by_one", "error")
+    assert _kind(camvid, *range(1, 12)) == ("off_by_one", "warning")  # the first class may be missing
+    assert _kind(camvid, *range(12)) is None
+    assert _kind(camvid, *range(1, 11)) is None
+
+
+def test_ids_from_zero_are_found_where_the_label_space_counts_from_one():
+    assert _kind(_named(1, 11, 255), *range(11), 255) == ("off_by_one", "error")
+    assert _kind(_named(1, 11, 255), *range(12)) == ("unknown", "error")  # 0 is one more class
+
+
+def test_a_class_times_1000_and_a_number_is_a_thing():
+    assert _kind(_named(0, 11, 11), 0, 8, 8001, 8002, 9001) == ("instance_ids", "error")
