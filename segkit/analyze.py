@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit.cli import launch, with_data_options
-from segkit.error import UserError
+from segkit.error import UserError, plural
+from segkit.schema import check_whole
 
 if TYPE_CHECKING:
     from segkit.analysis.page import Analysis
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Faults that another label space mends.
+BY_LABELS = {"unknown", "binary", "color", "palette", "label_ids", "train_ids", "off_by_one", "antialiased"}
+
 
 def analyze(cfg: Any) -> int:
     """Look as configured; return the number of faults."""
@@ -31,6 +35,9 @@ def analyze(cfg: Any) -> int:
     from segkit.analysis.table import analysis_table
 
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    check_whole("seed", config["seed"], 0)
+    if config["workers"] is not None:
+        check_whole("workers", config["workers"], 1)
     folder = Path(HydraConfig.get().runtime.output_dir)
     overrides = list(HydraConfig.get().overrides.task)
     found = _collect(config, folder, overrides)
@@ -41,7 +48,9 @@ def analyze(cfg: Any) -> int:
         found = found._replace(audit=checks, audit_sheet=folder / "audit.png")
     write_analysis(folder, found)
     if found.proposal:
-        print(f"\n{found.proposal.reason}\ntrain with: {_train_command(overrides, found.labels_file)}")
+        left = any(f.severity == "error" and f.kind not in BY_LABELS for f in found.faults)
+        when = "when the other errors are mended, " if left else ""
+        print(f"\n{found.proposal.reason}\n{when}train with: {_train_command(overrides, found.labels_file)}")
     print(f"results: {folder / 'analysis.html'}")
     _judge(folder, found.audit or [], found.faults if config["strict"] else [])
     return len(found.faults)
@@ -129,8 +138,10 @@ def _audit(config: dict[str, Any], source: Any, samples: Sequence[Sample], folde
     from hydra.utils import instantiate
 
     from segkit.analysis.audit import audit_table, run_audit
+    from segkit.augment.crop import check_classes
 
     augment = instantiate(config["augment"], _convert_="all")
+    check_classes(config["augment"].get("crop_classes"), source.labels.num_classes)
     values = config["data"]
     size = (values["size"][0], values["size"][1])
     train = [s for s in samples if s.split == "train"] or samples
@@ -152,7 +163,7 @@ def _judge(folder: Path, checks: Sequence[Check], faults: Sequence[Fault]) -> No
     if failed := [c.name for c in checks if c.passed is False]:
         raise UserError(f"the augmentation fails: {', '.join(failed)}; see {folder / 'audit.json'}")
     if faults:
-        raise UserError(f"{len(faults)} faults (strict=true); see {folder / 'analysis.html'}")
+        raise UserError(f"{plural(len(faults), 'fault')} (strict=true); see {folder / 'analysis.html'}")
 
 
 def main() -> None:

@@ -24,13 +24,14 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from segkit import __version__
+from segkit.augment.crop import check_classes
 from segkit.augment.fit import stretch, stretch_target
 from segkit.data.datamodule import SegmentationData
 from segkit.data.make import make_source
 from segkit.loss.weights import class_weights
 from segkit.model.wrapper import Segmenter
 from segkit.module import SegmentationModule
-from segkit.schema import check_values, fits, parameters
+from segkit.schema import check_values, check_whole, parameters
 from segkit.types import LabelSpace, UserError
 
 log = logging.getLogger(__name__)
@@ -69,8 +70,7 @@ def _check_own_keys(config: Config) -> None:
         value = config[key]
         if key == "threads" and value is None:
             continue
-        if not fits(value, int) or value < low:
-            raise UserError(f"{key}={value}: give a whole number, at least {low}")
+        check_whole(key, value, low)
     if config["monitor_mode"] not in ("min", "max"):
         raise UserError(f"monitor_mode={config['monitor_mode']}: choose min or max")
 
@@ -94,6 +94,7 @@ def data(config: Config) -> SegmentationData:
     source = make_source(values)
     loader = {k: v for k, v in values.items() if k in LOADER_KEYS}
     augment = _instantiate(config["augment"])
+    check_classes(config["augment"].get("crop_classes"), source.labels.num_classes)
     return SegmentationData(source, augment, stretch_both, seed=config["seed"], **loader)
 
 

@@ -57,6 +57,7 @@ def _one_line(verb: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        print(f"segkit {verb}: stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if (message := explain(error, verb, sys.argv[1:])) is None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from segkit.cli import launch
-from segkit.error import UserError
+from segkit.error import UserError, plural
+from segkit.schema import check_whole
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +20,8 @@ def convert(cfg: Any) -> None:
         raise UserError(f"images={cfg.images}: choose copy, link or none")
     if not isinstance(cfg.overwrite, bool):
         raise UserError(f"overwrite={cfg.overwrite}: choose true or false")
-    if cfg.workers is not None and (not isinstance(cfg.workers, int) or cfg.workers < 1):
-        raise UserError(f"workers={cfg.workers}: give a whole number, at least 1")
+    if cfg.workers is not None:
+        check_whole("workers", cfg.workers, 1)
     from omegaconf import OmegaConf
 
     from segkit.data.convert import convert as write
@@ -39,9 +40,9 @@ def convert(cfg: Any) -> None:
     written = write(source, folder, progress=True, **options)
     counts = Counter(s.split for s in written.samples)
     parts_text = ", ".join(f"{count} {part}" for part, count in counts.items() if part)
-    print(f"{len(written.samples)} samples{f' ({parts_text})' if parts_text else ''}: {folder}")
+    print(f"{plural(len(written.samples), 'sample')}{f' ({parts_text})' if parts_text else ''}: {folder}")
     if written.left_out:
-        print(f"{len(written.left_out)} samples without a mask were left out")
+        print(f"left out: {plural(len(written.left_out), 'sample')} without a mask")
     kind = "planes" if source.labels.task == "multilabel" else "folder"
     where = " data.images=FOLDER_OF_THE_IMAGES" if settings["images"] == "none" else ""
     print(f"use them: data={kind} data.root={folder} data.labels={folder / 'labels.yaml'}{where}")

@@ -6,6 +6,11 @@ LOOK = f"python -m segkit.analyze {DATA_OPTIONS}"
 DIVIDE = f"python -m segkit.split {DATA_OPTIONS}"
 
 
+def plural(count: int, noun: str) -> str:
+    """A number with its noun: ``1 file``, ``3 files``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 class UserError(ValueError):
     """Something the user gave cannot be used.
 

@@ -15,6 +15,12 @@ from typing import Any, Literal, Union
 
 from segkit.error import UserError
 
+LISTS: dict[Any, str] = {
+    int: "a list of whole numbers, such as [256,512]",
+    float: "a list of numbers, such as [0.5,2.0]",
+    str: "a list of texts, such as [a,b]",
+}
+
 
 def parameters(target: Callable[..., Any]) -> dict[str, Any]:
     """Names of what a class or function takes, with their annotations (``Any`` where unknown)."""
@@ -50,9 +56,14 @@ def check_values(
             hint = f"; did you mean '{prefix}.{nearest[0]}'?" if nearest else ""
             raise UserError(f"{prefix}.{key}: {target.__name__} takes no such key{hint}")
         if not fits(value, known[key]):
-            raise UserError(
-                f"{prefix}.{key}={value}: expected {describe(known[key])}, got {type(value).__name__}"
-            )
+            got = value if isinstance(value, list) else type(value).__name__
+            raise UserError(f"{prefix}.{key}={value}: expected {describe(known[key])}, got {got}")
+
+
+def check_whole(key: str, value: Any, low: int) -> None:
+    """Refuse what is no whole number, or below ``low``."""
+    if not fits(value, int) or value < low:
+        raise UserError(f"{key}={value}: give a whole number, at least {low}")
 
 
 def fits(value: Any, annotation: Any) -> bool:
@@ -86,6 +97,7 @@ def fits(value: Any, annotation: Any) -> bool:
 def describe(annotation: Any) -> str:
     """An annotation in words for a message."""
     arguments = typing.get_args(annotation)
+    members = [a for a in arguments if a is not Ellipsis]
     if typing.get_origin(annotation) in (Union, types.UnionType):
         return " or ".join(describe(a) for a in arguments)
     if typing.get_origin(annotation) is Literal:
@@ -98,5 +110,5 @@ def describe(annotation: Any) -> str:
         if issubclass(container, collections.abc.Mapping):
             return "names with values, such as {a: 1}"
         if issubclass(container, collections.abc.Sequence):
-            return "a list, such as [256,512]"
+            return LISTS.get(members[0] if len(members) == 1 else None, "a list, such as [256,512]")
     return words.get(annotation, str(getattr(annotation, "__name__", annotation)))

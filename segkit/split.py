@@ -49,6 +49,12 @@ def split(cfg: Any) -> float:
     counts = functools.cache(lambda: _count(config, source, samples))
     before = _frozen(config, files, record, [s.name for s in samples])
     parts, status = _divide(config, samples, before, counts)
+    ratios = config["split"]["ratios"]
+    if ratios[1] == 0 and not config["split"]["folds"] and "val" not in parts[0]:
+        raise UserError(
+            f"split.ratios={ratios}: no sample is left for validation, which training needs; "
+            "give val more than 0, such as [0.8,0.2,0]"
+        )
     about = _about(config, source.labels.names, samples, parts, counts())
     overrides = [o for o in HydraConfig.get().overrides.task if o.startswith("data")]
     about |= {"files": [f.name for f in files], "use": _use(overrides, files)}
@@ -64,7 +70,7 @@ def split(cfg: Any) -> float:
 
 def _check(config: dict[str, Any]) -> None:
     """Refuse what makes no sense, before anything is read."""
-    from segkit.schema import fits
+    from segkit.schema import check_whole, fits
 
     options = config["split"]
     ratios, k = options["ratios"], options["folds"]
@@ -83,8 +89,7 @@ def _check(config: dict[str, Any]) -> None:
             raise UserError(f"{key}={value}: choose true or false")
     workers = 1 if config["workers"] is None else config["workers"]
     for key, value, low in (("seed", config["seed"], 0), ("workers", workers, 1)):
-        if not fits(value, int) or value < low:
-            raise UserError(f"{key}={value}: give a whole number, at least {low}")
+        check_whole(key, value, low)
 
 
 def _files(options: dict[str, Any], folder: Path) -> tuple[list[Path], Path]:

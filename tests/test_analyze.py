@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segkit.analyze import _divided
+from segkit.analyze import _divided, _judge
+from segkit.data.fault import Fault
 from segkit.data.labels import read_labels
 from segkit.data.source import FileSource
 from segkit.data.streets import scene
-from segkit.types import Sample
+from segkit.types import Sample, UserError
 
 QUICK = [
     "data.size=[32,64]",
@@ -163,5 +164,51 @@ def test_too_few_samples_say_what_to_do(tmp_path):
     left, faults = _divided({"data": values, "seed": 0}, source, None)
     assert left == samples
     assert [f.kind for f in faults] == ["split"]
-    assert "1 samples" in faults[0].message
+    assert "1 sample cannot" in faults[0].message
     assert faults[0].fix.startswith("add samples")
+
+
+@pytest.mark.parametrize("option", ["workers=0", "workers=-1", "workers=abc", "workers=1.5", "seed=-1"])
+def test_numbers_that_cannot_be_are_one_line(option, command, tmp_path):
+    done = command("analyze", option, "hydra.run.dir=look", cwd=tmp_path)
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert f"{option}: give a whole number" in done.err
+
+
+def test_the_command_to_train_waits_for_the_faults_that_labels_do_not_mend(command, tmp_path):
+    folder = _write(tmp_path, _from_one)
+    (folder / "own.yaml").write_text("names: [a, b, c, d, e, f, g, h]\n")
+    (folder / "data/masks/03.png").write_bytes(b"")
+    options = ["data=folder", "data.root=data", "data.labels=own.yaml", "hydra.run.dir=look"]
+    done = command("analyze", *options, cwd=folder)
+    assert "when the other errors are mended, train with: python -m segkit.train" in done.out
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("workers=-1", "workers=-1: give a whole number, at least 1"),
+        ("workers=0", "workers=0: give a whole number, at least 1"),
+        ("workers=abc", "workers=abc: give a whole number, at least 1"),
+        ("workers=1.5", "workers=1.5: give a whole number, at least 1"),
+        ("seed=-1", "seed=-1: give a whole number, at least 0"),
+        ("seed=abc", "seed=abc: give a whole number, at least 0"),
+    ],
+)
+def test_bad_values_are_one_line_that_names_the_key(option, message, command, tmp_path):
+    done = command("analyze", option, "hydra.run.dir=look", cwd=tmp_path)
+    assert (done.code, done.err) == (2, f"segkit analyze: error: {message}\n")
+
+
+def test_the_auditor_refuses_classes_that_the_data_does_not_have(command, tmp_path):
+    small = ["data.train_samples=6", "data.val_samples=2", "data.test_samples=2", "data.height=64"]
+    small += ["data.width=128", "audit=true", "hydra.run.dir=look"]
+    done = command("analyze", *small, "augment.crop_classes=[99]", cwd=tmp_path)
+    assert done.code == 2
+    assert "augment.crop_classes=[99]: the classes are 0 to 7; leave out 99" in done.err
+
+
+def test_one_fault_is_told_in_the_singular(tmp_path):
+    with pytest.raises(UserError, match=r"^1 fault \(strict=true\); see"):
+        _judge(tmp_path, [], [Fault("unpaired", "an image without a mask", "add it")])

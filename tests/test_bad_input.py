@@ -122,7 +122,15 @@ def test_a_mask_of_colours(command, folder):
         (["optimizer.lr=-1"], "optimizer.lr=-1: must be greater than 0"),
         (["data.size=[0,512]"], "data.size=[0, 512]"),
         (["trainer.max_epochs=abc"], "trainer.max_epochs=abc: expected a whole number"),
-        (["data.size=256"], "data.size=256: expected a list, such as [256,512]"),
+        (["data.size=256"], "data.size=256: expected a list of whole numbers, such as [256,512]"),
+        (
+            ["augment.crop_classes=[0,99]"],
+            "augment.crop_classes=[0, 99]: the classes are 0 to 1; leave out 99",
+        ),
+        (
+            ["augment.crop_classes=[bus]"],
+            "expected a list of whole numbers, such as [256,512] or null, got ['bus']",
+        ),
         (["data.batch_size=2.5"], "data.batch_size=2.5: expected a whole number"),
         (["loss.class_weights=[1,2,3]"], "loss.class_weights"),
         (["loss.class_weights=invers"], "inverse"),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from segkit.cli import _one_line
+
 
 def _run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -68,3 +70,10 @@ def test_nothing_heavy_is_imported_before_the_configuration_is_checked(arguments
     )
     done = _run("-c", script, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_ctrl_c_is_one_line_and_exit_code_130(capsys):
+    with pytest.raises(SystemExit) as stopped, _one_line("split"):
+        raise KeyboardInterrupt
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "segkit split: stopped\n"

@@ -97,6 +97,7 @@ def test_files_without_a_partner_are_left_out_and_told(command, colored):
         ([*COLORED, "images=move"], "images=move: choose copy, link or none"),
         ([*COLORED, "overwrite=maybe"], "overwrite=maybe: choose true or false"),
         ([*COLORED, "workers=0"], "workers=0: give a whole number"),
+        ([*COLORED, "workers=true"], "workers=True: give a whole number"),
         ([*COLORED[:3], "output=in"], "output=in holds something, such as images"),
         (COLORED[:3], "output= must be given"),
         (["output=out"], "data"),

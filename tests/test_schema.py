@@ -2,7 +2,7 @@ from typing import Literal
 
 import pytest
 
-from segkit.schema import check_values, fits
+from segkit.schema import check_values, check_whole, fits
 from segkit.types import UserError
 
 
@@ -39,3 +39,17 @@ def test_a_wrong_type_names_the_key_the_value_and_what_was_expected():
 def test_an_unknown_key_names_the_nearest():
     with pytest.raises(UserError, match=r"did you mean 'model\.depth'"):
         check_values("model", {"dept": 3}, _target)
+
+
+def test_a_list_with_wrong_members_says_what_they_must_be():
+    with pytest.raises(
+        UserError, match=r"expected a list of whole numbers, such as .* or null, got \['bus'\]"
+    ):
+        check_values("model", {"size": ["bus"]}, _target)
+
+
+@pytest.mark.parametrize("value", [0, -1, "abc", 1.5, True, None])
+def test_what_is_no_whole_number_or_too_small_is_refused(value):
+    check_whole("workers", 1, 1)
+    with pytest.raises(UserError, match=f"^workers={value}: give a whole number, at least 1$"):
+        check_whole("workers", value, 1)

@@ -197,6 +197,7 @@ def test_ctrl_c_saves_the_last_checkpoint_and_exits_with_130(running, tmp_path):
     assert running.returncode == 130, error[-3000:]
     assert "Traceback" not in error
     assert "go on with: python -m segkit.train resume=" in error
+    assert error.endswith("segkit train: stopped\n")
     assert (tmp_path / "run/checkpoints/last.ckpt").stat().st_mtime_ns > before
     torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
 

@@ -107,16 +107,17 @@ def _region_sizes(bins: Array) -> dict[str, Any]:
     spread evenly on a log scale.
 
     Returns:
-        ``smallest`` and ``largest``: pixels, bounds of the outermost bins; the quartiles in
-        pixels; ``bins``: ``[b, regions]`` pairs. Without a region the numbers are ``None``.
+        ``at_least`` and ``at_most``: every region has so many pixels; bounds of the outermost bins,
+        within a factor of two of the smallest and the largest region. The quartiles in pixels;
+        ``bins``: ``[b, regions]`` pairs. Without a region the numbers are ``None``.
     """
     filled = np.flatnonzero(bins)
     pairs = [[int(b), int(bins[b])] for b in filled]
     if not pairs:
-        return {"smallest": None, "largest": None, **dict.fromkeys(QUARTILES), "bins": []}
+        return {"at_least": None, "at_most": None, **dict.fromkeys(QUARTILES), "bins": []}
     return {
-        "smallest": 2 ** pairs[0][0],
-        "largest": 2 ** (pairs[-1][0] + 1) - 1,
+        "at_least": 2 ** pairs[0][0],
+        "at_most": 2 ** (pairs[-1][0] + 1) - 1,
         **{name: _quantile(bins, q) for name, q in QUARTILES.items()},
         "bins": pairs,
     }

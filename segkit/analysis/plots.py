@@ -18,7 +18,7 @@ from segkit.types import LabelSpace
 
 MARKS = {"all": (INK, "D"), "train": (BLUE, "o"), "val": (VERMILLION, "s"), "test": (GREEN, "^")}
 STEMS = ("class_shares", "class_images", "loss_share", "regions", "together", "position", "image_sizes")
-QUANTILES = ("smallest", "lower_quartile", "median", "upper_quartile", "largest")  # of the sizes of regions
+QUANTILES = ("at_least", "lower_quartile", "median", "upper_quartile", "at_most")  # of the sizes of regions
 LETTERS = 125  # of small text that fit into the whole width of a bar
 
 
@@ -131,8 +131,8 @@ def _legend(axes: Axes, hollow: bool) -> None:
 
 
 def regions(folder: Path, labels: LabelSpace, balance: Mapping[str, Any], name: str) -> Plot:
-    """Sizes of the connected regions of each class: quartiles, median and bounds on a log axis."""
-    subtitle = "4-connected regions: bounds, quartiles (box) and median (line)"
+    """Sizes of the connected regions of each class: quartiles, median and powers of two around all."""
+    subtitle = "4-connected regions: powers of two that all lie between; quartiles (box), median (line)"
     axes = class_axis(labels, balance, name, subtitle, "pixels of a region")
     classes = balance["parts"]["all"]["classes"]
     found = [(r, k) for r, k in enumerate(order(balance)) if classes[k]["regions"]]
@@ -143,7 +143,7 @@ def regions(folder: Path, labels: LabelSpace, balance: Mapping[str, Any], name: 
         [labels.colors[k] for _, k in found],
     )
     axes.set_xscale("log")
-    axes.set_xlim(0.8, 1.4 * max(c["region_pixels"]["largest"] or 1 for c in classes))
+    axes.set_xlim(0.8, 1.4 * max(c["region_pixels"]["at_most"] or 1 for c in classes))
     plain_log(axes)
     right = axes.get_yaxis_transform()
     for row, k in enumerate(order(balance)):
@@ -169,7 +169,7 @@ def _boxes(
     """Bounds, quartiles and median of each row; all rows at once, since every artist costs time."""
     place, column = np.array(rows), {key: np.array([s[key] for s in sizes], float) for key in QUANTILES}
     low, high = column["lower_quartile"], column["upper_quartile"]
-    axes.hlines(place, column["smallest"], column["largest"], color=PALE, lw=1.2, zorder=2)
+    axes.hlines(place, column["at_least"], column["at_most"], color=PALE, lw=1.2, zorder=2)
     paint = [_paint(c) for c in colors]
     axes.barh(place, high - low, left=low, height=0.56, color=paint, edgecolor=INK, linewidth=0.7, zorder=3)
     line = [INK if _light(c) > 110 else "white" for c in colors]

@@ -102,6 +102,15 @@ class RandomCrop:
         return present if self.classes is None else present[np.isin(present, self.classes)]
 
 
+def check_classes(classes: Sequence[int] | None, num_classes: int) -> None:
+    """Refuse class indices that the data does not have, which crops would look for in vain."""
+    if beyond := [c for c in classes or () if c >= num_classes]:
+        raise UserError(
+            f"augment.crop_classes={list(classes or ())}: the classes are 0 to {num_classes - 1}; "
+            f"leave out {', '.join(map(str, beyond))}"
+        )
+
+
 def _check_scale(scale: Sequence[float]) -> None:
     if len(scale) != 2 or not 0 < scale[0] <= scale[1] < math.inf:
         shown = list(scale)

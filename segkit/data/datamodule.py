@@ -22,6 +22,7 @@ from segkit.data.sampler import SAMPLERS, ClassPlan, EpochSampler, frequency_tab
 from segkit.data.source import FileSource
 from segkit.data.split import assign, read_split, write_split
 from segkit.data.window import WindowLoader
+from segkit.error import plural
 from segkit.types import SPLITS, Sample, Source, UserError
 
 log = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ class SegmentationData(lightning.LightningDataModule):
         for part, key in (("train", "training"), ("val", "validation")):
             if not self.part(part):
                 raise UserError(
-                    f"the {key} part is empty ({len(self.samples)} samples in all): "
+                    f"the {key} part is empty ({plural(len(self.samples), 'sample')} in all): "
                     "add pictures, or change data.val_fraction and data.test_fraction"
                 )
         return check(self.source, self.check_masks)

@@ -18,6 +18,7 @@ from segkit.data.read import IMAGE_SUFFIXES
 from segkit.data.region import Canvas
 from segkit.data.shape import draw_shape
 from segkit.data.source import FileSource, root_folder
+from segkit.error import plural
 from segkit.types import LabelSpace, Sample, UserError
 
 IGNORED = "__ignore__"  # labelme's own words
@@ -163,6 +164,6 @@ def _unannotated(folder: Path, drawings: Iterable[Drawing]) -> list[Fault]:
     alone = sorted(
         str(p) for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.resolve() not in used
     )
-    message = f"{len(alone)} images without a labelme file are left out"
+    message = f"left out: {plural(len(alone), 'image')} without a labelme file"
     fix = "annotate them (a file without shapes means background alone), or move them elsewhere"
     return [Fault("unpaired", message, fix, tuple(alone), (), "warning")] if alone else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Mapping
@@ -13,9 +12,10 @@ from typing import Any, NamedTuple
 from segkit.data.cache import cache_folder
 from segkit.data.fault import Fault, Severity
 from segkit.data.inside import inside, is_file
-from segkit.data.read import image_size
+from segkit.data.read import image_size, open_image
 from segkit.data.region import is_size, too_many_pixels
 from segkit.data.shape import PROBLEMS, Shape, parse_shape
+from segkit.error import plural
 from segkit.files import write_bytes
 from segkit.types import UserError
 
@@ -29,6 +29,7 @@ FILE_PROBLEMS: dict[str, tuple[str, str]] = {
         "its image is neither at imagePath, nor beside it, nor inside it",
         "put the image beside it, inside data.root",
     ),
+    "data": ("imageData cannot be decoded", "save it again in labelme"),
     "escape": (
         "its imagePath leads out of data.root, and no image is beside it or inside it",
         "put the image beside it, or set data.root to a folder that holds both",
@@ -90,17 +91,25 @@ def _image(content: Mapping[str, Any], path: Path, base: Path) -> Path | str:
             return file  # some files name themselves
     try:
         data = base64.b64decode(copy) if isinstance(copy, str) else b""
-    except binascii.Error:
-        data = b""
+    except ValueError:
+        return "data"
     if data:
-        return _unpack(data)
+        return _unpack(path, data) or "data"
     return "escape" if named is None else "image"
 
 
-def _unpack(data: bytes) -> Path:
-    """Write the picture that a JSON holds into the cache, under a name made from its bytes."""
+def _unpack(path: Path, data: bytes) -> Path | None:
+    """Write the picture that a JSON holds into the cache, under a name made from its bytes.
+
+    Returns:
+        The file; ``None`` where the bytes are no picture.
+    """
     file = cache_folder() / "labelme" / f"{hashlib.sha256(data).hexdigest()[:32]}.img"
     if not file.is_file():
+        try:
+            open_image(path, data)
+        except UserError:
+            return None
         write_bytes(file, data)
     return file
 
@@ -129,10 +138,10 @@ def drawing_faults(wrong: Wrong) -> list[Fault]:
     for problem, files in wrong.items():
         if problem in PROBLEMS:
             text, fix, severity = PROBLEMS[problem]
-            text, kind = f"{len(files)} files have shapes {text}", "annotation"
+            text, kind = f"{plural(len(files), 'file')} with shapes {text}", "annotation"
         else:
             text, fix = FILE_PROBLEMS[problem]
-            text, kind = f"{len(files)} files: {text}", "annotation"
+            text, kind = f"{plural(len(files), 'file')}: {text}", "annotation"
             kind = "unpaired" if problem in ("image", "escape") else kind
             severity = "warning" if problem == "format" else "error"
         faults.append(Fault(kind, text, fix, tuple(files), (), severity))

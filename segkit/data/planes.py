@@ -15,6 +15,7 @@ from segkit.data.labels import nearest, read_labels
 from segkit.data.pattern import Planes, find_planes
 from segkit.data.read import IMAGE_SUFFIXES, image_size, read_mask
 from segkit.data.source import FileSource, existing_folders, root_folder
+from segkit.error import plural
 from segkit.types import LabelSpace, Sample, UserError
 
 PRESENT, VOID = 1, 255
@@ -191,7 +192,7 @@ def _complete(
     if not names:
         raise UserError(faults[0].line())
     if listed.spare:
-        text = f"{len(listed.spare)} masks without an image (left over, or named otherwise)"
+        text = f"{plural(len(listed.spare), 'mask')} without an image (left over, or named otherwise)"
         fix = "add their images, or move these files elsewhere"
         faults.append(Fault("unpaired", text, fix, tuple(map(str, listed.spare))))
     if bare := [n for n in names if n not in listed.files]:

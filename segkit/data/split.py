@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from segkit.data.frozen import read_split, write_split
 from segkit.data.stratify import at_random, stratify
+from segkit.error import plural
 from segkit.types import SPLITS, Sample, Split, UserError
 
 __all__ = [
@@ -246,12 +247,13 @@ def _check_enough(samples: Sequence[Sample], groups: int, ratios: Sequence[float
     wanted = sum(r > 0 for r in ratios)
     if groups >= wanted:
         return
-    kind = "groups" if any(s.group for s in samples) else "samples"
+    kind = "group" if any(s.group for s in samples) else "sample"
+    found = plural(groups, kind)
     if k:
         test = " and a test part" if wanted > k else ""
-        raise UserError(f"split.folds={k}: {groups} {kind} cannot be divided into {k} folds{test}; lower it")
+        raise UserError(f"split.folds={k}: {found} cannot be divided into {k} folds{test}; lower it")
     names = ", ".join(p for p, r in zip(SPLITS, ratios, strict=True) if r > 0)
     raise UserError(
-        f"{groups} {kind} cannot be divided into {names}; add {kind}, "
+        f"{found} cannot be divided into {names}; add {kind}s, "
         "or set data.test_fraction=0 or data.val_fraction=0"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from segkit.data.folder import Found, find, unpaired
 from segkit.data.labels import read_labels
 from segkit.data.read import IMAGE_SUFFIXES, MASK_SUFFIXES
 from segkit.data.source import FileSource, existing_folders, root_folder
+from segkit.error import plural
 from segkit.types import SPLITS, LabelSpace, Sample, UserError
 
 IMAGES, MASKS, AUGMENTED, SETS = (
@@ -55,8 +57,10 @@ def voc(
         masks |= {f"+{n}": p for n, p in find(base, AUGMENTED, "masks", MASK_SUFFIXES).items()}
     samples: list[Sample] = []
     faults: list[Fault] = []
+    listed: dict[str, Path] = {}
     for split, file in _sets(base, augmented):
         names = _names(file)
+        _refuse_double(file, names, listed)
         own = {n: masks[n] for n in names if n in masks}
         if file.stem == "trainaug":
             own |= {n: masks[f"+{n}"] for n in names if f"+{n}" in masks}
@@ -116,10 +120,20 @@ def _names(file: Path) -> list[str]:
     return [Path(f).stem if f.lower().endswith(IMAGE_SUFFIXES) else Path(f).name for f in first]
 
 
+def _refuse_double(file: Path, names: list[str], listed: dict[str, Path]) -> None:
+    """A picture counts once; ``listed`` collects which list names it."""
+    for name in names:
+        other = listed.setdefault(name, file)
+        if other != file:
+            raise UserError(f"{other} and {file.name} both list {name}; remove it from one of them")
+    if double := [name for name, count in Counter(names).items() if count > 1]:
+        raise UserError(f"{file} lists {double[0]} twice; remove one line")
+
+
 def _faults(file: Path, names: list[str], images: Found, masks: Found) -> list[Fault]:
     faults = unpaired(images, masks)
     if absent := [n for n in names if n not in images and n not in masks]:
         shown = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
-        message = f"lists {len(absent)} names that have neither image nor mask: {shown}"
+        message = f"lists {plural(len(absent), 'name')} with neither image nor mask: {shown}"
         faults.append(Fault("unpaired", message, "add the files, or remove these lines", (str(file),)))
     return faults

@@ -53,8 +53,8 @@ def test_regions_agree_with_scipy_and_quartiles_lie_within_a_factor_of_two(stree
                 sizes += np.bincount(regions.ravel())[1:].tolist()
         about = row["region_pixels"]
         assert row["regions"] == len(sizes) == sum(n for _, n in about["bins"])
-        assert about["smallest"] <= min(sizes) < 2 * about["smallest"]
-        assert about["largest"] / 2 < max(sizes) <= about["largest"]
+        assert about["at_least"] <= min(sizes) < 2 * about["at_least"]
+        assert about["at_most"] / 2 < max(sizes) <= about["at_most"]
         for name, q in (("lower_quartile", 0.25), ("median", 0.5), ("upper_quartile", 0.75)):
             true = np.quantile(sizes, q, method="inverted_cdf")
             assert true / 2 <= about[name] <= 2 * true

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segkit.augment.crop import RandomCrop
+from segkit.augment.crop import RandomCrop, check_classes
 from segkit.types import UserError
 
 IGNORE = 255
@@ -200,3 +200,10 @@ def test_a_value_out_of_range_is_named(arguments, word):
     with pytest.raises(UserError, match=word) as error:
         RandomCrop(**arguments)
     assert "\n" not in str(error.value)
+
+
+def test_classes_that_the_data_does_not_have_are_named():
+    check_classes(None, 3)
+    check_classes([0, 2], 3)
+    with pytest.raises(UserError, match=r"crop_classes=\[2, 3\]: the classes are 0 to 2; leave out 3$"):
+        check_classes([2, 3], 3)

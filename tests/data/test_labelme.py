@@ -235,6 +235,23 @@ def test_the_copy_inside_the_file_is_used_where_the_image_is_gone(tmp_path, path
     assert len(list((tmp_path / "cache" / "labelme").iterdir())) == 1
 
 
+@pytest.mark.parametrize("broken", ["cut off", "no picture", "no base64", "not ASCII"])
+def test_a_broken_copy_is_a_fault_that_names_the_json(tmp_path, broken, monkeypatch):
+    monkeypatch.setenv("SEGKIT_CACHE", str(tmp_path / "cache"))
+    pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    whole = base64.b64decode(png(pixels))
+    text = {"no base64": "abcde", "not ASCII": "é"}.get(broken)
+    text = text or base64.b64encode(whole[: len(whole) // 2] if broken == "cut off" else b"text").decode()
+    item = shape("cat", BOX, "rectangle")
+    write(tmp_path / "data", "a", [item])
+    path = write(tmp_path / "data", "b", [item], image=False, imagePath="gone.png", imageData=text)
+    source = labelme(tmp_path / "data")
+    assert [s.name for s in source.samples] == ["a"]
+    (fault,) = source.faults
+    assert fault.line() == f"{path}: 1 file: imageData cannot be decoded; save it again in labelme"
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_file_without_sizes_takes_them_from_the_image(tmp_path):
     write(tmp_path, "a", [shape("cat", BOX, "rectangle")], imageHeight=None, imageWidth=None)
     source = labelme(tmp_path)

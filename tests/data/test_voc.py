@@ -133,3 +133,13 @@ def test_missing_or_empty_lists_are_errors(root):
         voc(root)
     with pytest.raises(UserError, match="no VOC2007"):
         voc(root, year=2007)
+
+
+def test_a_picture_that_is_listed_twice_is_named_with_its_list(root):
+    base = root / "VOCdevkit" / "VOC2012"
+    lists(base, train=["2007_000032", "2007_000039", "2007_000032"])
+    with pytest.raises(UserError, match=r"train\.txt lists 2007_000032 twice; remove one line$"):
+        voc(root)
+    lists(base, train=["2007_000032", "2007_000033"])
+    with pytest.raises(UserError, match=r"train\.txt and val\.txt both list 2007_000033; remove it from one"):
+        voc(root)
