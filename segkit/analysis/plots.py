@@ -132,7 +132,7 @@ def _legend(axes: Axes, hollow: bool) -> None:
 
 def regions(folder: Path, labels: LabelSpace, balance: Mapping[str, Any], name: str) -> Plot:
     """Sizes of the connected regions of each class: quartiles, median and powers of two around all."""
-    subtitle = "4-connected regions: powers of two that all lie between; quartiles (box), median (line)"
+    subtitle = "4-connected regions: quartiles (box), median, and powers of two that all lie between (line)"
     axes = class_axis(labels, balance, name, subtitle, "pixels of a region")
     classes = balance["parts"]["all"]["classes"]
     found = [(r, k) for r, k in enumerate(order(balance)) if classes[k]["regions"]]
