@@ -14,6 +14,7 @@ from segkit.analysis.picture import FLAT
 from segkit.data.read import read_image
 from segkit.data.scan import NO_MASK
 from segkit.data.source import FileSource
+from segkit.error import DIVIDE
 from segkit.types import SPLITS, UserError
 
 if TYPE_CHECKING:
@@ -189,10 +190,15 @@ def _told(e: Evidence, groups: Sequence[Sequence[int]], kind: str, what: str) ->
     if crossing:
         present = {e.samples[i].split for g in crossing for i in g}
         parts = " and ".join(p for p in SPLITS if p in present)
+        seen = (
+            "what is measured was seen in training"
+            if "train" in present
+            else "these parts are not independent"
+        )
         yield e.fault(
             kind,
-            f"{what} is in {parts}: what is measured was seen in training{_pictures(e, crossing)}",
-            "keep one of each, or give copies one group and divide anew with `python -m segkit.split`",
+            f"{what} is in {parts}: {seen}{_pictures(e, crossing)}",
+            f"keep one, or give copies one group: `{DIVIDE} split.official=false` divides anew",
             [i for g in crossing for i in g],
             "image",
             "warning",

@@ -16,7 +16,7 @@ from segkit.data.fault import Fault
 from segkit.data.read import image_size, read_mask
 from segkit.data.smooth import Texture, texture
 from segkit.data.source import FileSource, size_fault
-from segkit.error import DIVIDE, LOOK
+from segkit.error import DIVIDE, LOOK, plural
 from segkit.types import Sample, Source, UserError
 
 EDGES_READ = 8  # masks whose edges are looked at: smoothing is seldom done to some of them only
@@ -66,8 +66,8 @@ def group_leaks(samples: Sequence[Sample]) -> list[Fault]:
     return [
         Fault(
             "group_leak",
-            f"{_number(len(leaking), 'group')} in more than one part, such as '{group}' in {where}: what is "
-            f"measured on {_number(len(affected), 'sample')} was partly seen in training",
+            f"{plural(len(leaking), 'group')} in more than one part, such as '{group}' in {where}: what is "
+            f"measured on {plural(len(affected), 'sample')} was partly seen in training",
             f"`{DIVIDE} split.official=false` keeps groups together",
             tuple(str(s.image) if s.image != Path() else s.name for s in affected),
             tuple(s.name for s in affected),
@@ -157,7 +157,3 @@ def _spread(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
     if limit is None or limit >= len(samples):
         return list(samples)
     return [samples[i] for i in np.linspace(0, len(samples) - 1, max(limit, 0)).round().astype(int)]
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
