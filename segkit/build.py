@@ -29,6 +29,8 @@ from segkit.augment.fit import stretch, stretch_target
 from segkit.data.datamodule import SegmentationData
 from segkit.data.make import make_source
 from segkit.loss.weights import class_weights
+from segkit.metric.protocol import Protocol
+from segkit.metric.table import ImageTable
 from segkit.model.wrapper import Segmenter
 from segkit.module import SegmentationModule
 from segkit.schema import check_values, check_whole, parameters
@@ -59,9 +61,17 @@ def check(config: Config) -> None:
     check_node("data", config["data"], LOADER_KEYS)
     loader = {k: v for k, v in config["data"].items() if k in LOADER_KEYS}
     check_values("data", loader, SegmentationData)
+    check_metric(config["metric"])
     for name, node in config["callback"].items():
         if node is not None:
             check_node(f"callback.{name}", node)
+
+
+def check_metric(values: Config) -> None:
+    """Compare the values of a metric group with what they are given to."""
+    for name, node in values.items():
+        if node is not None:
+            check_node(f"metric.{name}", node)
 
 
 def _check_own_keys(config: Config) -> None:
@@ -108,6 +118,20 @@ def network(model: Config, labels: LabelSpace) -> Segmenter:
     return Segmenter(_instantiate(model)(num_logits=labels.num_logits))
 
 
+def protocol(values: Config) -> Protocol:
+    """How overlap numbers are defined, from the metric group."""
+    return _instantiate(values["protocol"])
+
+
+def meters(values: Config, labels: LabelSpace) -> dict[str, ImageTable]:
+    """What looks at predictions beside the counting of overlaps, from the metric group."""
+    return {
+        name: _instantiate(node)(labels=labels)
+        for name, node in values.items()
+        if name != "protocol" and node is not None
+    }
+
+
 def loss(values: Config, data: SegmentationData) -> Any:
     """The loss with its class weights, which may need the training masks."""
     values = dict(values)
@@ -143,6 +167,9 @@ def module(config: Config, data: SegmentationData) -> SegmentationModule:
         scheduler=_instantiate(config["scheduler"]),
         passport={"version": __version__, "config": _anywhere(config), "labels": labels.to_dict()},
         channels_last=channels_last,
+        protocol=protocol(config["metric"]),
+        meters=meters(config["metric"], labels),
+        threshold=config["threshold"],
     )
 
 

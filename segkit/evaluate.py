@@ -21,11 +21,12 @@ def evaluate(cfg: Any) -> float | None:
 
     from segkit import build, checkpoint
     from segkit.infer.measure import measure
-    from segkit.metric.overlap import overlap
-    from segkit.report.evaluation import write_evaluation
+    from segkit.metric.counts import OverlapCounts
+    from segkit.report.evaluation import Evaluation, write_evaluation
     from segkit.report.table import table
 
     settings = build.plain(cfg)
+    build.check_metric(settings["metric"])
     loaded = checkpoint.load(settings["run"])
     data = checkpoint.evaluation_data(loaded, settings["data"])
     split = settings["split"]
@@ -34,16 +35,27 @@ def evaluate(cfg: Any) -> float | None:
         split = "val"
     batches = data.eval_dataloader(split)
     net = loaded.net.to(checkpoint.device(settings["device"]))
-    counts = measure(net, loaded.labels, batches, settings["threshold"])
-    numbers = overlap(counts, loaded.labels)
+    overlaps, meters = OverlapCounts(loaded.labels), build.meters(settings["metric"], loaded.labels)
+    measure(net, loaded.labels, batches, [overlaps, *meters.values()], settings["threshold"])
+    counts = overlaps.count()
     folder = Path(HydraConfig.get().runtime.output_dir)
     about = {
         "checkpoint": str(loaded.path),
         "split": split,
         "resolution": data.resolution,
+        "threshold": settings["threshold"],
     }
-    names = [data.part(split)[i].name for i in counts.index]
-    write_evaluation(folder, counts, numbers, loaded.labels, names, about, loaded.config["name"])
+    evaluation = Evaluation(
+        counts,
+        loaded.labels,
+        [data.part(split)[i] for i in counts.index],
+        build.protocol(settings["metric"]),
+        about,
+        loaded.config["name"],
+        {name: meter.compute() for name, meter in meters.items()},
+        meters,
+    )
+    numbers = write_evaluation(folder, evaluation)
     print(table(numbers, about))
     print(f"results: {folder}")
     return numbers["mean"]["miou"]

@@ -6,19 +6,23 @@ in the loss, the metric and the label space.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightning
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 from torch.optim import Optimizer
 
 from segkit.loss.loss import Loss
 from segkit.metric.counts import Counts, OverlapCounts
 from segkit.metric.overlap import overlap
+from segkit.metric.protocol import Protocol
+from segkit.metric.scored import Scored
+from segkit.metric.table import ImageTable
 from segkit.metric.weighted import WeightedMeans
-from segkit.model.whole import logits_at_target
+from segkit.model.whole import picture_logits
 from segkit.types import Batch, LabelSpace, UserError
 
 MakeOptimizer = Callable[[nn.Module], Optimizer]
@@ -36,6 +40,9 @@ class SegmentationModule(lightning.LightningModule):
         scheduler: Optimiser and number of optimiser steps -> Lightning's list of schedules.
         passport: Plain containers that every checkpoint carries, so that it explains itself.
         channels_last: Run the network with channels-last memory (faster on GPUs).
+        protocol: How overlap numbers are defined.
+        meters: What else the test looks at; validation counts overlaps alone.
+        threshold: Probability from which on a sigmoid output counts as present.
     """
 
     def __init__(
@@ -47,6 +54,9 @@ class SegmentationModule(lightning.LightningModule):
         scheduler: MakeSchedule,
         passport: Mapping[str, Any],
         channels_last: bool = False,
+        protocol: Protocol | None = None,
+        meters: Mapping[str, ImageTable] | None = None,
+        threshold: float = 0.5,
     ) -> None:
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -54,10 +64,13 @@ class SegmentationModule(lightning.LightningModule):
         self.loss, self.labels = loss, labels
         self.make_optimizer, self.make_schedule = optimizer, scheduler
         self.passport = dict(passport)
+        self.protocol, self.threshold = protocol or Protocol(), threshold
         self.overlap_counts = OverlapCounts(labels)
+        self.meters = nn.ModuleDict(dict(meters or {}))
         self.loss_means = WeightedMeans(len(loss.names))
         self.measured: Counts | None = None  # of the last validation or test, for callbacks and reports
         self.numbers: dict[str, Any] = {}  # what `overlap` makes of it
+        self.tables: dict[str, dict[str, Any]] = {}  # what the meters kept of the last test
         self._window_loss = self._epoch_loss = torch.zeros(())
         self._epoch_windows = 0
         self._window: Tensor | None = None  # weights of the window at hand, over all processes
@@ -136,11 +149,11 @@ class SegmentationModule(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count, for the numbers at the end of the epoch."""
-        self._measure(batch)
+        self._measure(batch, [self.overlap_counts])
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count, for the numbers at the end."""
-        self._measure(batch)
+        """Count and measure, for the numbers at the end."""
+        self._measure(batch, [self.overlap_counts, *(meter for _, meter in self._meters())])
 
     def on_validation_epoch_end(self) -> None:
         """Log what was measured."""
@@ -149,20 +162,33 @@ class SegmentationModule(lightning.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log what was measured."""
         self._conclude("test")
+        for name, meter in self._meters():
+            self.tables[name] = meter.compute()
+            meter.reset()
 
-    def _measure(self, batch: Batch) -> None:
-        logits = logits_at_target(self, batch)
-        self.overlap_counts.update(self.labels.predict(logits), batch.target, batch.index)
-        weights = self.loss.weigh(batch.target)
-        _, terms = self.loss(logits, batch.target, weights)
+    def _meters(self) -> list[tuple[str, ImageTable]]:
+        return list(self.meters.items())  # type: ignore[arg-type]  # torch knows them as modules
+
+    def _measure(self, batch: Batch, meters: Sequence[ImageTable]) -> None:
+        for index, (logits, target) in zip(batch.index.tolist(), picture_logits(self, batch), strict=True):
+            scored = Scored(logits, target, index, self.labels, self.threshold)
+            for meter in meters:
+                meter.update(scored)
+            self._weigh(logits[None], target[None])
+
+    def _weigh(self, logits: Tensor, target: Tensor) -> None:
+        """Add a picture to the mean loss, at the resolution of the network, as in training."""
+        target = shrunk(target, (logits.shape[-2], logits.shape[-1]))
+        weights = self.loss.weigh(target)
+        _, terms = self.loss(logits, target, weights)
         self.loss_means.update(torch.stack([terms[n] for n in self.loss.names]), weights)
 
     def _conclude(self, part: str) -> None:
-        self.measured = self.overlap_counts.compute()
+        self.measured = self.overlap_counts.count()
         means = self.loss_means.compute().reshape(-1)  # torchmetrics squeezes a single number
         self.overlap_counts.reset()
         self.loss_means.reset()
-        self.numbers = overlap(self.measured, self.labels)
+        self.numbers = overlap(self.measured, self.labels, self.protocol)
         total = sum(c * float(m) for c, m in zip(self.loss.coefficients, means, strict=True))
         mean = self.numbers["mean"]
         logged = {
@@ -195,6 +221,15 @@ class SegmentationModule(lightning.LightningModule):
         self._random_state = kept["random_state"]
         self._epoch_loss = kept["epoch_loss"].to(self.device)
         self._epoch_windows = kept["epoch_windows"]
+
+
+def shrunk(target: Tensor, size: tuple[int, int]) -> Tensor:
+    """Target ``[N, (K,) H, W]`` at another size, nearest (half-pixel centres), in its own type."""
+    if target.shape[-2:] == size:
+        return target
+    planes = target.reshape(1, -1, *target.shape[-2:]).float()  # exact: class indices are below 2^24
+    small = interpolate(planes, size=size, mode="nearest-exact")
+    return small.to(target.dtype).reshape(*target.shape[:-2], *size)
 
 
 def _back_to_window_start(checkpoint: dict[str, Any], window_size: int) -> None:

@@ -113,7 +113,7 @@ def _best(trainer: Any) -> float | None:
 
 def _test(trainer: Any, module: Any, data: Any, run: Path, name: str) -> None:
     """Measure the best checkpoint (the last weights where none was kept) and write its numbers."""
-    from segkit.report.evaluation import write_evaluation
+    from segkit.report.evaluation import Evaluation, write_evaluation
     from segkit.report.table import table
 
     best = run / "checkpoints" / "best.ckpt"
@@ -131,10 +131,19 @@ def _test(trainer: Any, module: Any, data: Any, run: Path, name: str) -> None:
         "checkpoint": "checkpoints/best.ckpt" if best.is_file() else "last weights",
         "split": split,
         "resolution": data.resolution,
+        "threshold": module.threshold,
     }
-    names = [data.part(split)[i].name for i in module.measured.index]
-    write_evaluation(run, module.measured, module.numbers, module.labels, names, about, name)
-    print(table(module.numbers, about))
+    evaluation = Evaluation(
+        module.measured,
+        module.labels,
+        [data.part(split)[i] for i in module.measured.index],
+        module.protocol,
+        about,
+        name,
+        module.tables,
+        dict(module.meters),
+    )
+    print(table(write_evaluation(run, evaluation), about))
 
 
 def main() -> None:

@@ -12,7 +12,18 @@ from segkit.build import LOADER_KEYS, check, plain
 from segkit.paths import CONF_DIR
 from segkit.schema import parameters
 
-GROUPS = ("augment", "callback", "data", "logger", "loss", "model", "optimizer", "scheduler", "trainer")
+GROUPS = (
+    "augment",
+    "callback",
+    "data",
+    "logger",
+    "loss",
+    "metric",
+    "model",
+    "optimizer",
+    "scheduler",
+    "trainer",
+)
 FILES = sorted(p for g in GROUPS for p in (CONF_DIR / g).glob("*.yaml"))
 CHOICES = [p for p in FILES if not p.name.startswith("_")]
 

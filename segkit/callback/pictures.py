@@ -15,7 +15,8 @@ from segkit.callback.state import is_best, writes_files
 from segkit.files import write_png
 from segkit.metric.counts import OverlapCounts
 from segkit.metric.overlap import overlap
-from segkit.model.whole import logits_at_target
+from segkit.metric.scored import Scored
+from segkit.model.whole import picture_logits
 from segkit.report.panel import Picture, prediction_panel, prediction_sheet
 from segkit.types import Batch, LabelSpace, UserError
 
@@ -127,11 +128,12 @@ def _one(batch: Batch, i: int) -> Batch:
 
 @torch.no_grad()
 def _picture(net: Any, labels: LabelSpace, sample: Batch) -> Picture:
-    prediction = labels.predict(logits_at_target(net, sample))
-    counts = OverlapCounts(labels, sync_on_compute=False).to(prediction.device)  # one process asks
-    counts.update(prediction, sample.target, sample.index)
-    miou = overlap(counts.compute(), labels)["mean"]["miou"]
+    logits, own = next(picture_logits(net, sample))
+    scored = Scored(logits, own, int(sample.index[0]), labels, getattr(net, "threshold", 0.5))
+    counts = OverlapCounts(labels, sync_on_compute=False).to(logits.device)  # one process asks
+    counts.update(scored)
+    miou = overlap(counts.count(), labels)["mean"]["miou"]
     image = sample.image[0].permute(1, 2, 0).cpu().numpy()
-    target, hard = sample.target[0].cpu().numpy(), prediction[0].cpu().numpy()
+    target, hard = own.cpu().numpy(), scored.prediction.cpu().numpy()
     numbers = "" if miou is None else f"mIoU {miou:.3f}"
     return Picture(np.ascontiguousarray(image), target, hard, sample.names[0], numbers)

@@ -1,14 +1,15 @@
-"""Network and batches -> counts."""
+"""Network and batches -> what the meters keep."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
 
-from segkit.metric.counts import Counts, OverlapCounts
-from segkit.model.whole import logits_at_target
+from segkit.metric.scored import Scored
+from segkit.metric.table import ImageTable
+from segkit.model.whole import picture_logits
 from segkit.types import Batch, LabelSpace
 
 
@@ -17,24 +18,27 @@ def measure(
     net: nn.Module,
     labels: LabelSpace,
     batches: Iterable[Batch],
+    meters: Sequence[ImageTable],
     threshold: float = 0.5,
-) -> Counts:
-    """Count over every pixel of every picture.
+) -> None:
+    """Show every picture to every meter.
+
+    What they keep is the same for any batch size.
 
     Args:
         net: uint8 images -> logits (see ``segkit.model.wrapper``); its device is used.
         labels: What the logits mean.
         batches: Evaluation batches, each sample once.
+        meters: What looks at the pictures; moved to the network's device.
         threshold: Probability from which on a sigmoid output counts as present.
-
-    Returns:
-        Counts per image, in the order of the split: the same for any batch size.
     """
     device = next(net.parameters()).device
-    counts = OverlapCounts(labels).to(device)
+    meters = [meter.to(device) for meter in meters]
     net.eval()
     for batch in batches:
-        target, index = batch.target.to(device, non_blocking=True), batch.index.to(device)
-        moved = batch._replace(image=batch.image.to(device, non_blocking=True), target=target, index=index)
-        counts.update(labels.predict(logits_at_target(net, moved), threshold), target, index)
-    return counts.compute()
+        image, target = (t.to(device, non_blocking=True) for t in (batch.image, batch.target))
+        moved = batch._replace(image=image, target=target)
+        for index, (logits, own) in zip(batch.index.tolist(), picture_logits(net, moved), strict=True):
+            scored = Scored(logits, own, index, labels, threshold)
+            for meter in meters:
+                meter.update(scored)

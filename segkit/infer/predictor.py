@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch import nn
 
 from segkit.augment.fit import stretch
+from segkit.metric.scored import Answer
 from segkit.types import LabelSpace, UserError
 
 if TYPE_CHECKING:
     from segkit.types import Array
-
-SLICE = 2**26  # floats that are enlarged at a time: 256 MiB
 
 
 class Predictor:
@@ -59,14 +57,7 @@ class Predictor:
         Raises:
             UserError: ``image`` has another type or shape.
         """
-        logits, size = self._logits(image), image.shape[:2]
-        chunk = max(1, SLICE // (size[0] * size[1]))
-        if self.labels.task == "multiclass":
-            hard = _largest(logits, size, chunk)
-        else:
-            parts = [self.labels.predict(_enlarge(c, size), self.threshold) for c in logits.split(chunk, 1)]
-            hard = torch.cat(parts, 1) if self.labels.task == "multilabel" else parts[0]
-        return hard[0].cpu().numpy().astype(self.labels.dtype)
+        return self._answer(image).prediction.cpu().numpy().astype(self.labels.dtype)
 
     @torch.inference_mode()
     def probabilities(self, image: Array) -> Array:
@@ -81,17 +72,16 @@ class Predictor:
         Raises:
             UserError: ``image`` has another type or shape.
         """
-        logits = _enlarge(self._logits(image), image.shape[:2])
-        return self.labels.probabilities(logits)[0].cpu().numpy()
+        return np.concatenate([part.cpu().numpy() for _, part in self._answer(image).probabilities()])
 
-    def _logits(self, image: Array) -> Tensor:
-        """Return float32 ``[1, C, h, w]`` at the resolution of the network."""
+    def _answer(self, image: Array) -> Answer:
         image = _as_rgb(image)
+        own = (image.shape[0], image.shape[1])
         if self.size is not None and self.size != image.shape[:2]:
             image = stretch(image, self.size)
         some = next(itertools.chain(self.net.parameters(), self.net.buffers()), torch.empty(0))
         batch = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].to(some.device)
-        return self.net(batch).float()
+        return Answer(self.net(batch)[0], own, self.labels, self.threshold)
 
 
 def _as_rgb(image: Array) -> Array:
@@ -105,24 +95,3 @@ def _as_rgb(image: Array) -> Array:
             f"image has shape {list(image.shape)}: give RGB [height, width, 3] or grey [height, width]"
         )
     return image
-
-
-def _enlarge(logits: Tensor, size: tuple[int, ...]) -> Tensor:
-    if logits.shape[-2:] == size:
-        return logits
-    return interpolate(logits, size=size, mode="bilinear", align_corners=False)
-
-
-def _largest(logits: Tensor, size: tuple[int, ...], chunk: int) -> Tensor:
-    """Class of the largest logit, enlarging ``chunk`` classes at a time: ``[1, H, W]`` int64.
-
-    Bilinear enlargement treats each class by itself, so the slices change no pixel; they
-    bound the memory of a large picture with many classes.
-    """
-    best, where = _enlarge(logits[:, :chunk], size).max(1)
-    for start in range(chunk, logits.shape[1], chunk):
-        value, index = _enlarge(logits[:, start : start + chunk], size).max(1)
-        better = value > best
-        best = torch.where(better, value, best)
-        where = torch.where(better, index + start, where)
-    return where

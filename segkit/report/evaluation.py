@@ -1,47 +1,97 @@
-"""Counts -> the files of an evaluation."""
+"""What was measured -> the files of an evaluation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segkit.files import write_json, write_npz
-from segkit.metric.counts import Counts
+from segkit.metric.cells import Counts
+from segkit.metric.overlap import overlap
+from segkit.metric.protocol import Protocol
+from segkit.metric.table import ImageTable
 from segkit.report.bars import class_iou_bars
 from segkit.report.confusion import confusion
-from segkit.types import LabelSpace
+from segkit.types import LabelSpace, Sample
 
 
-def write_evaluation(
-    folder: Path,
-    counts: Counts,
-    numbers: Mapping[str, Any],
-    labels: LabelSpace,
-    names: Sequence[str],
-    about: Mapping[str, Any],
-    title: str,
-) -> None:
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured on a part of some data.
+
+    Attributes:
+        counts: Overlaps; kept whole, so that any later question needs no network.
+        tables: Meter -> what it kept of the images, column by column.
+        meters: The meters, which make numbers of their tables.
+        labels: Names and colours of the classes.
+        samples: Those that were measured, in the order of the counts.
+        protocol: How overlap numbers are defined.
+        about: Checkpoint, split, resolution and threshold, for the record.
+        title: Name of the run, for the plots.
+    """
+
+    counts: Counts
+    labels: LabelSpace
+    samples: list[Sample]
+    protocol: Protocol
+    about: Mapping[str, Any]
+    title: str
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    meters: Mapping[str, ImageTable] = field(default_factory=dict)
+
+
+def numbers_of(evaluation: Evaluation) -> dict[str, Any]:
+    """Every number, in plain containers, as it stands in ``metrics.json``."""
+    counts, labels, protocol = evaluation.counts, evaluation.labels, evaluation.protocol
+    numbers = {**evaluation.about, "images": len(counts.index), **overlap(counts, labels, protocol)}
+    if protocol.level == "class" and any(labels.parents) and labels.task != "multilabel":
+        numbers["category"] = overlap(counts, labels, replace(protocol, level="category"))
+    for name, meter in evaluation.meters.items():
+        numbers[name] = meter.numbers(evaluation.tables[name])
+    return numbers
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
     """Write ``metrics.json``, ``counts.npz`` and the plots of the classes.
 
     Args:
         folder: Where they go.
-        counts: What was counted; kept whole, so that any later question needs no network.
-        numbers: What ``overlap`` made of it.
-        labels: Names and colours of the classes.
-        names: Sample names, in the order of the counts.
-        about: Checkpoint, split and resolution, for the record.
-        title: Name of the run, for the plots.
+        evaluation: What was measured.
+
+    Returns:
+        What ``metrics.json`` holds.
     """
-    write_json(folder / "metrics.json", {**about, "images": len(names), **numbers})
-    arrays = {"counts": counts.counts, "names": np.asarray(names), "classes": np.asarray(labels.names)}
+    numbers = numbers_of(evaluation)
+    write_json(folder / "metrics.json", numbers)
+    write_npz(folder / "counts.npz", **arrays_of(evaluation))
+    counts, labels, about = evaluation.counts, evaluation.labels, evaluation.about
     if counts.confusion is not None:
-        arrays["confusion"] = counts.confusion
-        confusion(counts.confusion, labels, folder / "plots", title)
-    write_npz(folder / "counts.npz", **arrays)
-    iou = [math.nan if row["iou"] is None else row["iou"] for row in numbers["per_class"].values()]
+        confusion(counts.confusion, labels, folder / "plots", evaluation.title)
+    iou = [numbers["per_class"].get(name, {}).get("iou") for name in labels.names]
     protocol = f"IoU over the {about['split']} part at {about['resolution']} resolution"
-    class_iou_bars(iou, labels, folder / "plots", title, protocol)
+    class_iou_bars(
+        [math.nan if v is None else v for v in iou], labels, folder / "plots", evaluation.title, protocol
+    )
+    return numbers
+
+
+def arrays_of(evaluation: Evaluation) -> dict[str, Any]:
+    """What ``counts.npz`` holds: overlaps, names, groups, and ``METER/COLUMN`` of what the meters kept."""
+    counts, samples = evaluation.counts, evaluation.samples
+    arrays: dict[str, Any] = {
+        "counts": counts.counts,
+        "index": counts.index,
+        "names": np.array([s.name for s in samples], str),
+        "groups": np.array([s.group for s in samples], str),
+        "classes": np.array(evaluation.labels.names, str),
+    }
+    if counts.cells is not None:
+        arrays |= {"confusion": counts.confusion, "cells": counts.cells}
+    for name, table in evaluation.tables.items():
+        arrays |= {f"{name}/{column}": values for column, values in table.items() if column != "index"}
+    return arrays

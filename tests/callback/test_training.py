@@ -21,6 +21,7 @@ from segkit.callback.plots import Plots
 from segkit.callback.progress import Progress
 from segkit.metric.counts import OverlapCounts
 from segkit.metric.overlap import overlap
+from segkit.metric.scored import Scored
 from segkit.types import Batch, LabelSpace, UserError
 
 # A run that goes on writes into its own folder.
@@ -59,12 +60,14 @@ class Module(lightning.LightningModule):
 
     def validation_step(self, batch, batch_idx):
         self.seen = self.net.weight.detach().clone()
-        self.counts.update(self.labels.predict(self(batch.image)), batch.target, batch.index)
+        rows = zip(self(batch.image), batch.target, batch.index.tolist(), strict=True)
+        for logits, target, index in rows:
+            self.counts.update(Scored(logits, target, index, LABELS))
 
     test_step = validation_step
 
     def on_validation_epoch_end(self):
-        self.measured = self.counts.compute()
+        self.measured = self.counts.count()
         self.counts.reset()
         self.numbers = overlap(self.measured, LABELS)
         mean = self.numbers["mean"]

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from segkit.infer import predictor as module
 from segkit.infer.predictor import Predictor
+from segkit.metric import scored
 from segkit.types import LabelSpace, UserError
 
 
@@ -67,7 +67,7 @@ def test_slices_that_bound_memory_change_no_pixel(monkeypatch, task, count):
     labels = space(count, task)
     predictor = Predictor(Net(labels.num_logits), labels, size=(8, 8))
     whole = predictor.predict(picture())
-    monkeypatch.setattr(module, "SLICE", 2 * 12 * 20)
+    monkeypatch.setattr(scored, "SLICE", 2 * 12 * 20)
     assert np.array_equal(predictor.predict(picture()), whole)
     assert len(np.unique(whole)) > 1
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -21,12 +23,18 @@ def masks(seed: int, n: int, k: int, size: tuple[int, int] = (4, 5)) -> tuple[to
     return torch.from_numpy(rng.integers(0, k, (n, *size))), torch.from_numpy(target)
 
 
+def feed(metric, prediction, target, index):
+    """Show pictures to a metric, as a network that is sure of them would."""
+    for p, t, i in zip(prediction, target, index, strict=True):
+        metric.update(SimpleNamespace(prediction=p, target=t, index=i))
+
+
 def counted(labels, prediction, target, batches):
     """Counts after updates with the given lists of image indices."""
     metric = OverlapCounts(labels)
     for batch in batches:
-        metric.update(prediction[batch], target[batch], torch.tensor(batch))
-    return metric.compute()
+        feed(metric, prediction[batch], target[batch], batch)
+    return metric.count()
 
 
 def assert_same(a, b):
@@ -73,8 +81,8 @@ def test_images_of_several_sizes_are_counted_one_by_one():
     metric = OverlapCounts(space(3))
     for i, size in enumerate([(2, 3), (7, 1), (4, 4)]):
         prediction, target = masks(i, 1, 3, size)
-        metric.update(prediction, target, torch.tensor([i]))
-    assert metric.compute().counts.shape == (3, 3, 3)
+        feed(metric, prediction, target, [i])
+    assert metric.count().counts.shape == (3, 3, 3)
 
 
 def merged(metrics: list[OverlapCounts]) -> list:
@@ -86,7 +94,7 @@ def merged(metrics: list[OverlapCounts]) -> list:
     states = []
     for metric in metrics:
         metric.sync(dist_sync_fn=lambda tensor, group: [tensor], distributed_available=lambda: True)
-        states.append([metric.counts, metric.index, metric.confusion])
+        states.append([metric.index, metric.counts, metric.cells])
         metric.unsync()
     results = []
     for metric in metrics:
@@ -94,10 +102,10 @@ def merged(metrics: list[OverlapCounts]) -> list:
 
         def gather(tensor, group, turn=turn):
             i = next(turn)
-            return [state[i].reshape(tensor.shape if i == 2 else state[i].shape) for state in states]
+            return [state[i] for state in states]
 
         metric.sync(dist_sync_fn=gather, distributed_available=lambda: True)
-        results.append(OverlapCounts.compute(metric))
+        results.append(metric.count())
         metric.unsync()
     return results
 
@@ -107,9 +115,9 @@ def test_processes_give_the_counts_of_one(parts):
     prediction, target = masks(0, 5, 4)
     metrics = []
     for part in parts:
-        metric = OverlapCounts(space(4))
+        metric = OverlapCounts(space(4), sync_on_compute=False)
         for i in part:
-            metric.update(prediction[[i]], target[[i]], torch.tensor([i]))
+            feed(metric, prediction[[i]], target[[i]], [i])
         metrics.append(metric)
     whole = counted(space(4), prediction, target, [[0, 1, 2, 3, 4]])
     for result in merged(metrics):
@@ -119,25 +127,25 @@ def test_processes_give_the_counts_of_one(parts):
 def test_an_image_that_is_counted_twice_is_an_error():
     prediction, target = masks(0, 2, 3)
     metric = OverlapCounts(space(3))
-    metric.update(prediction, target, torch.tensor([7, 8]))
-    metric.update(prediction[:1], target[:1], torch.tensor([8]))
+    feed(metric, prediction, target, [7, 8])
+    feed(metric, prediction[:1], target[:1], [8])
     with pytest.raises(ValueError, match="index 8 was counted twice"):
-        metric.compute()
+        metric.count()
 
 
 def test_reset_forgets_everything():
     prediction, target = masks(0, 2, 3)
     metric = OverlapCounts(space(3))
-    metric.update(prediction, target, torch.tensor([0, 1]))
+    feed(metric, prediction, target, [0, 1])
     metric.reset()
-    metric.update(prediction[1:], target[1:], torch.tensor([1]))
-    assert_same(metric.compute(), counted(space(3), prediction, target, [[1]]))
+    feed(metric, prediction[1:], target[1:], [1])
+    assert_same(metric.count(), counted(space(3), prediction, target, [[1]]))
 
 
 def test_no_images_are_no_counts():
     metric = OverlapCounts(space(3))
     with pytest.warns(UserWarning, match="before the ``update`` method"):
-        counts = metric.compute()
+        counts = metric.count()
     assert counts.counts.shape == (0, 3, 3)
     assert counts.index.shape == (0,)
 
@@ -148,13 +156,13 @@ def test_a_value_that_is_no_class_is_an_error(wrong):
     {"target": target, "prediction": prediction}[wrong][0, 0, 0] = 3
     target[0, 0, 1] = 0
     with pytest.raises(ValueError, match="outside the 3 classes"):
-        OverlapCounts(space(3)).update(prediction, target, torch.tensor([0, 1]))
+        feed(OverlapCounts(space(3)), prediction, target, [0, 1])
 
 
 def test_shapes_that_differ_are_an_error():
     prediction, target = masks(0, 2, 3)
     with pytest.raises(ValueError, match="differ"):
-        OverlapCounts(space(3)).update(prediction, target[:, 1:], torch.tensor([0, 1]))
+        feed(OverlapCounts(space(3)), prediction, target[:, 1:], [0, 1])
 
 
 @pytest.mark.parametrize(("k", "ignore"), [(60, 255), (255, 255), (300, 65535)])
@@ -176,8 +184,8 @@ def test_more_pixels_than_float32_can_count_are_counted():
     """float32 counters stop at 2^24."""
     labels, blank = space(2), torch.zeros(1, 4096, 4097, dtype=torch.uint8)
     metric = OverlapCounts(labels)
-    metric.update(blank, blank, torch.tensor([0]))
-    assert metric.compute().counts[0, 0].tolist() == [4096 * 4097, 0, 0]
+    feed(metric, blank, blank, [0])
+    assert metric.count().counts[0, 0].tolist() == [4096 * 4097, 0, 0]
 
 
 def test_overlapping_classes_are_counted_plane_by_plane():
