@@ -105,8 +105,7 @@ def merged(metrics: list[OverlapCounts]) -> list:
             return [state[i] for state in states]
 
         metric.sync(dist_sync_fn=gather, distributed_available=lambda: True)
-        results.append(metric.count())
-        metric.unsync()
+        results.append(metric.count())  # leaves the merged states again
     return results
 
 
