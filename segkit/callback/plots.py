@@ -40,8 +40,9 @@ class Plots(Callback):
         """Keep the numbers of the best epoch so far."""
         if pl_module.measured is None or not is_best(trainer):
             return
-        per_class = pl_module.numbers["per_class"].values()
-        self._iou = [math.nan if row["iou"] is None else float(row["iou"]) for row in per_class]
+        per_class = pl_module.numbers["per_class"]  # without the classes that the protocol ignores
+        found = [per_class.get(name, {}).get("iou") for name in pl_module.labels.names]
+        self._iou = [math.nan if iou is None else float(iou) for iou in found]
         matrix = pl_module.measured.confusion
         self._confusion = None if matrix is None else torch.from_numpy(matrix.copy())
         self._epoch = trainer.current_epoch

@@ -109,6 +109,7 @@ def merged(metrics: list[OverlapCounts]) -> list:
     return results
 
 
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")  # a process without an image
 @pytest.mark.parametrize("parts", [[[0, 2, 4], [1, 3]], [[0, 1, 2, 3, 4], []], [[4], [0], [3, 2, 1]]])
 def test_processes_give_the_counts_of_one(parts):
     prediction, target = masks(0, 5, 4)
