@@ -12,11 +12,12 @@ import numpy as np
 
 from segkit.files import write_json, write_npz
 from segkit.metric.cells import Counts
-from segkit.metric.overlap import overlap
+from segkit.metric.overlap import image_scores, overlap
 from segkit.metric.protocol import Protocol
 from segkit.metric.table import ImageTable
 from segkit.report.bars import class_iou_bars
 from segkit.report.confusion import confusion
+from segkit.report.failure import error_bars, score_histogram, size_dots
 from segkit.types import LabelSpace, Sample
 
 
@@ -77,7 +78,18 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
     class_iou_bars(
         [math.nan if v is None else v for v in iou], labels, folder / "plots", evaluation.title, protocol
     )
+    if "failure" in numbers:
+        _draw_failure(folder / "plots", evaluation, numbers["failure"])
     return numbers
+
+
+def _draw_failure(folder: Path, evaluation: Evaluation, numbers: Mapping[str, Any]) -> None:
+    """Plots of what went wrong."""
+    shown = [name not in evaluation.protocol.ignore_classes for name in evaluation.labels.names]
+    scores = image_scores(evaluation.counts.counts[:, shown])
+    error_bars(numbers, folder, evaluation.title)
+    size_dots(numbers, folder, evaluation.title)
+    score_histogram(scores, [s.name for s in evaluation.samples], folder, evaluation.title)
 
 
 def arrays_of(evaluation: Evaluation) -> dict[str, Any]:
