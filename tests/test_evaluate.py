@@ -68,6 +68,16 @@ def test_the_numbers_are_the_same_for_any_batch_size_and_number_of_workers(
     assert (first["counts"] == again["counts"]).all()
 
 
+def test_where_it_fails_adds_up_and_is_drawn(evaluated):
+    folder = evaluated[1]
+    numbers, counts = _numbers(folder), np.load(folder / "counts.npz")
+    assert numbers["failure"]["errors"]["total"] == counts["counts"][..., 2].sum() > 0
+    assert counts["failure/errors"].sum() == numbers["failure"]["errors"]["total"]
+    for name in ("errors", "object_size", "image_miou"):
+        assert (folder / "plots" / f"{name}.png").is_file()
+        assert (folder / "plots" / f"{name}.csv").is_file()
+
+
 def test_a_checkpoint_alone_can_be_evaluated_on_other_data_of_the_same_classes(finished, command, tmp_path):
     shutil.copy(finished / "checkpoints" / "best.ckpt", tmp_path / "model.ckpt")
     options = ["data=streets", "data.seed=7", "data.train_samples=1", "data.val_samples=1", "split=all"]

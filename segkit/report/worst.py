@@ -6,7 +6,7 @@ Only numpy is needed: counts and numbers that were stored can be asked again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,8 +28,8 @@ class Choice(NamedTuple):
     Attributes:
         position: Of the image among the rows of the counts (and of ``Evaluation.samples``).
         reason: Why it was chosen, in words.
-        numbers: What the reason speaks of, under plain names: ``miou`` (of the image), ``iou`` (of
-            a class in it), ``pixels``, ``share``, ``confidence``, ``score``.
+        numbers: ``miou`` of the image (0..1; nan where no pixel is counted), and what the first reason
+            speaks of: ``iou`` (of a class in it), ``pixels``, ``share``, ``confidence``, ``score``.
     """
 
     position: int
@@ -99,8 +99,8 @@ def worst_pictures(
 ) -> list[Choice]:
     """Choose pictures: the worst of all, of each class, of confused pairs, and doubtful labels.
 
-    The four lists take turns. A picture that several of them ask for is there once, with up to
-    `REASONS` reasons.
+    The four lists, each of at most ``most``, take turns. A picture that several of them ask for is
+    there once, with up to `REASONS` reasons.
 
     Args:
         counts: Of the images; without the classes that a protocol ignores.
@@ -118,11 +118,13 @@ def worst_pictures(
         _doubtful(counts, suspicious),
     )
     chosen: dict[int, list[Choice]] = {}
-    for choice in chain.from_iterable(zip_longest(*lists)):
+    turns = zip_longest(*(islice(one, most) for one in lists))
+    for choice in chain.from_iterable(turns):
         if choice is None or (choice.position not in chosen and len(chosen) == most):
             continue
         chosen.setdefault(choice.position, []).append(choice)
-    return [_joined(choices[:REASONS]) for choices in chosen.values()]
+    scores = image_scores(counts.counts)
+    return [_joined(choices[:REASONS], float(scores[i])) for i, choices in chosen.items()]
 
 
 def suspicious_crops(
@@ -200,7 +202,7 @@ def _doubt(row: Mapping[str, Any]) -> str:
     )
 
 
-def _joined(choices: Sequence[Choice]) -> Choice:
-    """One choice with all reasons; of numbers with one name the first."""
-    numbers = {k: v for choice in reversed(choices) for k, v in choice.numbers.items()}
-    return Choice(choices[0].position, "; ".join(c.reason for c in choices), numbers)
+def _joined(choices: Sequence[Choice], miou: float) -> Choice:
+    """One choice with all reasons, and the numbers of the first."""
+    reason = "; ".join(choice.reason for choice in choices)
+    return choices[0]._replace(reason=reason, numbers={"miou": miou, **choices[0].numbers})
