@@ -416,6 +416,18 @@ def test_labels_that_overlap_are_looked_at_one_by_one():
     assert sorted(names) == [("c1", "no c1"), ("no c2", "c2")]
 
 
+def test_the_confidence_of_a_doubted_label_is_that_of_its_own_plane():
+    labels = space(2, "multilabel")
+    logits = torch.stack([torch.full((60, 80), -6.0), torch.full((60, 80), -3.0)])
+    target = torch.zeros(2, 60, 80, dtype=torch.uint8)
+    target[0, :20, :20], target[1, 30:50, 30:50] = 1, 1
+    meter = Failure(labels)
+    meter.update(Scored(logits, target, 0, labels))
+    found = {row["target"]: row["confidence"] for row in meter.numbers(meter.compute())["suspicious"]}
+    expected = {"c0": 1 / (1 + np.exp(-6)), "c1": 1 / (1 + np.exp(-3))}
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
