@@ -21,7 +21,17 @@ from scipy.spatial import KDTree
 if TYPE_CHECKING:
     from segkit.types import Array
 
-__all__ = ["NUMBERS", "Measured", "Widths", "borders", "compare", "distance_to", "surface_distances"]
+__all__ = [
+    "DISTANCES",
+    "NUMBERS",
+    "SCORES",
+    "Measured",
+    "Widths",
+    "borders",
+    "compare",
+    "distance_to",
+    "surface_distances",
+]
 
 SCORES = ("boundary_f1", "boundary_iou", "trimap_iou", "surface_dice")  # 0..1, more is better
 DISTANCES = ("hausdorff", "hd95", "assd")  # pixels, less is better
