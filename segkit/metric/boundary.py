@@ -176,6 +176,7 @@ class Boundary(ImageTable):
     def _words(self, images: int) -> dict[str, Any]:
         """The protocol in words, for these options."""
         unit = "pixels" if self.unit == "pixel" else "shares of the diagonal of the image"
+        whose = "the same class" if self.labels.task == "multilabel" else "any class"
         band = "pixels of the mask nearer to its contour than the band width"
         return {
             "task": self.labels.task,
@@ -192,7 +193,7 @@ class Boundary(ImageTable):
             ),
             "boundary_iou": f"IoU of the bands of both masks: {band} (Cheng et al. 2021)",
             "trimap_iou": (
-                "IoU over the pixels nearer to a contour pixel of the target, of any class, than the "
+                f"IoU over the pixels nearer to a contour pixel of the target, of {whose}, than the "
                 "trimap width (Kohli et al. 2009, Krähenbühl and Koltun 2011)"
             ),
             "trimap_iou_dataset": "the same from the pixels of all images together",

@@ -46,7 +46,9 @@ class Widths(NamedTuple):
         boundary: Tolerance of the boundary F1; a contour pixel at just this distance is near.
         surface: The same for the surface Dice.
         band: Width of the band inside a mask that the boundary IoU looks at: the pixels that
-            are nearer than this to a contour pixel, so that 1 is the contour alone.
+            are nearer than this to a contour pixel, so that 1 is the contour alone and 2 is
+            two pixels thick along straight borders, as in Cheng et al.'s code (which measures
+            along rows, columns and diagonals: it differs at corners and on slopes).
         trimap: Width on either side of the target's borders that the trimap IoU looks at,
             as ``band``.
     """

@@ -1,3 +1,4 @@
+import json
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -201,3 +202,28 @@ def test_a_band_holds_the_contour_at_least_and_a_tolerance_may_be_nothing(width)
 def test_a_unit_that_is_none_is_refused():
     with pytest.raises(UserError, match=r"metric\.boundary\.unit=mm: choose pixel, diagonal"):
         Boundary(space(2), unit="mm")
+
+
+def test_evaluation_writes_numbers_and_rows(finished, command, tmp_path):
+    options = ("metric=boundary", "metric.boundary.boundary_tolerance=1.5%", "metric.boundary.unit=diagonal")
+    done = command("evaluate", f"run={finished}", "split=val", "hydra.run.dir=here", *options, cwd=tmp_path)
+    assert done.code == 0, done.err
+    written = json.loads((tmp_path / "here" / "metrics.json").read_text())["boundary"]
+    assert written["protocol"]["boundary_tolerance"] == "1.5 % of the diagonal of the image"
+    with np.load(tmp_path / "here" / "counts.npz") as stored:
+        rows = {
+            name.removeprefix("boundary/"): stored[name] for name in stored if name.startswith("boundary/")
+        }
+        labels = space(len(stored["classes"]))
+    again = Boundary(labels, boundary_tolerance="1.5%", unit="diagonal").numbers(rows)
+    assert again["mean"] == written["mean"]
+    assert 0 < written["mean"]["hausdorff"] <= 1
+
+
+def test_a_width_that_is_none_is_refused_in_one_line(finished, command, tmp_path):
+    done = command(
+        "evaluate", f"run={finished}", "metric=boundary", "metric.boundary.band_width=2px", cwd=tmp_path
+    )
+    assert done.code == 2
+    assert done.err.strip().count("\n") == 0
+    assert "metric.boundary.band_width=2px: give pixels" in done.err

@@ -175,8 +175,26 @@ def test_two_squares_two_pixels_apart_by_hand():
     assert wide["boundary_iou"] == wide["trimap_iou"] == pytest.approx(8 / 24)  # the whole squares
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(2, 22), min_size=8, max_size=8), st.integers(1, 6))
+def test_the_boundary_iou_of_rectangles_is_that_of_erosion(corners, width):
+    """Cheng et al.'s code erodes with a square, one pixel of the width at a time."""
+    masks = []
+    for top, bottom, left, right in (
+        sorted(corners[:2]) + sorted(corners[2:4]),
+        sorted(corners[4:6]) + sorted(corners[6:]),
+    ):
+        mask = np.zeros((25, 25), np.uint8)
+        mask[top : bottom + 1, left : right + 1] = 1
+        masks.append(mask)
+    bands = [m - binary_erosion(m, np.ones((3, 3)), iterations=width) for m in masks]
+    expected = (bands[0] & bands[1]).sum() / (bands[0] | bands[1]).sum()
+    found = numbers(masks[0], masks[1].astype(np.int64), 1, k=2, widths=WIDTHS._replace(band=width))
+    assert found["boundary_iou"] == pytest.approx(expected)
+
+
 def test_the_percentile_is_taken_of_each_direction_by_itself():
-    """One far pixel of the prediction is 1 of its 101, but 1 of 201 of both together."""
+    """One far pixel is one of five of the prediction, but one of nine of both."""
     target, prediction = np.zeros((2, 120), np.uint8), np.zeros((2, 120), np.int64)
     target[0, :4] = prediction[0, :4] = 1
     prediction[0, 100] = 1
