@@ -87,7 +87,7 @@ class Answer:
         """Largest logit of each pixel and its class."""
         best, where = torch.empty(0), torch.empty(0)
         for first, part in self.slices():
-            value, index = part.max(0)  # ten times faster than argmax on a CPU
+            value, index = largest(part)
             if first == 0:
                 best, where = value, index
                 continue
@@ -131,6 +131,29 @@ class Scored(Answer):
     def counted(self) -> Tensor:
         """Where the target is not ignored: bool, in the shape of the target."""
         return self.target != self.labels.ignore_index
+
+
+def largest(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest logit of each pixel, and the first class that has it.
+
+    What ``logits.max(0)`` gives, from one class at a time: four times as fast on a CPU, whose
+    vector instructions know no maximum that also tells where it was found.
+
+    Args:
+        logits: ``[C, H, W]``.
+
+    Returns:
+        ``[H, W]`` in the type of the logits, and ``[H, W]`` int64.
+    """
+    if logits.device.type != "cpu":
+        return logits.max(0)
+    best = logits[0].clone()
+    where = torch.zeros_like(best, dtype=torch.uint8 if len(logits) <= 256 else torch.int32)
+    for c in range(1, len(logits)):
+        better = logits[c] > best
+        torch.maximum(where, better.to(where.dtype).mul_(c), out=where)  # c exceeds every class so far
+        torch.maximum(best, logits[c], out=best)
+    return best, where.long()
 
 
 def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
 from segkit.metric.counts import OverlapCounts
+from segkit.metric.scored import largest
 from segkit.types import LabelSpace
 
 
@@ -199,3 +200,18 @@ def test_overlapping_classes_are_counted_plane_by_plane():
             keep = target[n, c] != 255
             (_, fp), (fn, tp) = confusion_matrix(target[n, c][keep], prediction[n, c][keep], labels=[0, 1])
             assert counts.counts[n, c].tolist() == [tp, fp, fn]
+
+
+@pytest.mark.parametrize("classes", [1, 2, 8, 256, 300])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_largest_logit_is_the_first_of_equal_ones(classes, dtype):
+    """As numpy finds it; few values make many ties."""
+    rng = np.random.default_rng(0)
+    for values in (rng.integers(-2, 3, (classes, 9, 11)), rng.normal(size=(classes, 9, 11))):
+        logits = torch.from_numpy(values).to(dtype)
+        before = logits.clone()
+        best, where = largest(logits)
+        np.testing.assert_array_equal(where, logits.numpy().argmax(0))
+        assert torch.equal(best, before.amax(0))
+        assert (best.dtype, where.dtype) == (dtype, torch.int64)
+        assert torch.equal(logits, before)
