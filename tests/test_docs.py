@@ -84,7 +84,7 @@ def test_every_key_of_the_protocol_is_explained():
 
 
 def test_every_number_of_every_meter_is_explained():
-    """A meter that is added to `metric=full` is missed here until the page has its block and its numbers."""
+    """A meter that is added to `metric=full` fails here until the page has its block and its numbers."""
     labels = LabelSpace(("no", "yes"), ((0, 0, 0),) * 2, ((0,), (1,)), task="binary")
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = OmegaConf.to_container(compose("evaluate", ["run=any", "metric=full"]).metric)
