@@ -367,3 +367,15 @@ def test_dice_is_iou_in_another_dress_for_each_class_but_not_for_means(seed, k):
     for row in overlap(counted(prediction, target, space(k)), space(k))["per_class"].values():
         if row["iou"] is not None:
             assert row["dice"] == pytest.approx(2 * row["iou"] / (1 + row["iou"]))
+
+
+@pytest.mark.parametrize(
+    ("images", "worst"), [(40, (0 + 1 / 40) / 2), (10, 0.0), (1, 0.0), (60, (0 + 1 + 2) / 3 / 60)]
+)
+def test_the_worst_five_percent_are_at_least_one_image(images, worst):
+    """Image i has an IoU of i / images, in its only class; they come in no order."""
+    score = np.random.default_rng(0).permutation(images)
+    counts = np.zeros((images, 2, 3), np.int64)
+    counts[:, 0, 0], counts[:, 0, 2] = score, images - score
+    mean = overlap(Counts(counts, None, np.arange(images)), space(2))["mean"]
+    assert mean["worst5_miou"] == pytest.approx(worst)
