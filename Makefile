@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+SPHINX := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint format typecheck bench clean
+.PHONY: help setup train test lint format typecheck bench docs clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +37,13 @@ format: $(STAMP) ## mend what lint can mend by itself
 
 bench: $(STAMP) ## measure the ratios that the documentation quotes
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+docs: $(SPHINX) ## build the documentation as a site: build/docs/index.html
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
+
+$(SPHINX): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
 
 clean: ## remove everything that can be made again, except runs
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

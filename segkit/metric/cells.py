@@ -62,10 +62,20 @@ def without(counts: Counts, labels: LabelSpace, names: Sequence[str]) -> Counts:
     return kept
 
 
-def at_parents(counts: Counts, labels: LabelSpace) -> tuple[Counts, LabelSpace]:
+def at_parents(counts: Counts, labels: LabelSpace, ignored: Sequence[str] = ()) -> tuple[Counts, LabelSpace]:
     """Merge the classes of each parent by summing their cells.
 
-    A class without a parent is left out as an ignored class is.
+    A class without a parent is left out as an ignored class is. So is a parent all of whose
+    classes are ignored.
+
+    Args:
+        counts: Of the classes.
+        labels: Their label space.
+        ignored: Names of classes that `without` has dropped from ``counts``.
+
+    Returns:
+        Counts and label space of the P parents. In ``cells`` the prediction P stands for every
+        class without a parent.
 
     Raises:
         UserError: See `segkit.metric.protocol.apply`.
@@ -74,11 +84,12 @@ def at_parents(counts: Counts, labels: LabelSpace) -> tuple[Counts, LabelSpace]:
         raise UserError("metric.protocol.level=category: the label space gives its classes no parents")
     if counts.cells is None:
         raise UserError("metric.protocol.level=category: not for multilabel tasks, whose classes overlap")
-    orphans = [n for n, parent in zip(labels.names, labels.parents, strict=True) if not parent]
+    family = list(zip(labels.names, labels.parents, strict=True))
+    parents = tuple(dict.fromkeys(p for n, p in family if p and n not in ignored))
+    orphans = [n for n, parent in family if parent not in parents]
     counts = without(counts, labels, orphans) if orphans else counts
-    parents = tuple(dict.fromkeys(p for p in labels.parents if p))
     # What is predicted as an orphan is wrong everywhere: it gets a column of its own, which has no number.
-    place = np.array([parents.index(p) if p else len(parents) for p in labels.parents])
+    place = np.array([parents.index(p) if p in parents else len(parents) for p in labels.parents])
     cells = counts.cells.copy()  # type: ignore[union-attr]  # looked at above
     cells[:, 1:3] = place[cells[:, 1:3]]
     cells = _summed(cells)

@@ -17,7 +17,7 @@ from segkit.types import LabelSpace
 if TYPE_CHECKING:
     from segkit.types import Array
 
-__all__ = ["PROTOCOL", "RATES", "Counts", "image_scores", "means", "overlap", "plain", "rates"]
+__all__ = ["PROTOCOL", "RATES", "Counts", "image_scores", "means", "measured", "overlap", "plain", "rates"]
 
 RATES = ("iou", "dice", "precision", "recall")
 WORST = 0.05  # share of the images that `worst5_miou` looks at
@@ -87,7 +87,7 @@ def overlap(counts: Counts, labels: LabelSpace, protocol: Protocol | None = None
             "images": int((size[:, c] > 0).sum()),
         }
         for c, name in enumerate(labels.names)
-        if name not in protocol.ignore_classes
+        if name in measured(labels, protocol)
     }
     if foreground:
         numbers["foreground_iou"] = float(ratios["iou"][1])
@@ -100,8 +100,8 @@ def overlap(counts: Counts, labels: LabelSpace, protocol: Protocol | None = None
 
 def _headline(counts: Array, labels: LabelSpace, protocol: Protocol) -> dict[str, float]:
     """Every mean number from ``[images, K, 3]`` counts."""
-    shown = np.array([name not in protocol.ignore_classes for name in labels.names])
-    counts = counts[:, shown]
+    named = measured(labels, protocol)
+    counts = counts[:, [name in named for name in labels.names]]
     if protocol.aggregate == "dataset":
         numbers = {name: float(v) for name, v in means(counts.sum(0), protocol.absent).items()}
     elif protocol.aggregate == "image":
@@ -111,10 +111,24 @@ def _headline(counts: Array, labels: LabelSpace, protocol: Protocol) -> dict[str
         numbers = {name: _mean(v) for name, v in means(pairs, protocol.absent).items()}
     scores = image_scores(counts)
     numbers["per_image_miou"] = _mean(rates(counts)["iou"])
-    numbers["worst5_miou"] = _mean(np.sort(scores[~np.isnan(scores)])[: max(1, round(WORST * len(scores)))])
+    scores = np.sort(scores[~np.isnan(scores)])  # an image that is ignored whole has none
+    numbers["worst5_miou"] = _mean(scores[: max(1, round(WORST * len(scores)))])
     if labels.task == "multilabel":
         numbers["pixel_accuracy"] = math.nan  # a pixel has several answers: no share of them is right
     return numbers
+
+
+def measured(labels: LabelSpace, protocol: Protocol) -> list[str]:
+    """Names of the classes that have a number.
+
+    A category may be called like an ignored class, and has a number none the less.
+
+    Args:
+        labels: As `segkit.metric.protocol.apply` gives them.
+        protocol: The same.
+    """
+    ignored = protocol.ignore_classes if protocol.level == "class" else ()
+    return [name for name in labels.names if name not in ignored]
 
 
 def rates(counts: Array) -> dict[str, Array]:
@@ -167,7 +181,7 @@ def image_scores(counts: Array) -> Array:
 
 def _words(labels: LabelSpace, protocol: Protocol, total: Array, images: int) -> dict[str, Any]:
     """The protocol in words, for these labels and counts."""
-    names = [n for n in labels.names if n not in protocol.ignore_classes]
+    names = measured(labels, protocol)
     absent = [n for n, row in zip(labels.names, total, strict=True) if n in names and not row.sum()]
     left_out = absent if protocol.absent == "exclude" else []
     words: dict[str, Any] = {**PROTOCOL}

@@ -23,7 +23,8 @@ class Protocol:
             or in an image where numbers are taken per image): ``exclude`` leaves it out of the
             mean, ``zero`` counts it as 0, ``one`` as 1.
         ignore_classes: Names of classes that have no number and whose pixels in the target
-            count nowhere; predicting one of them elsewhere is still wrong.
+            count nowhere; predicting one of them elsewhere is still wrong. A category is
+            left out when all of its classes are.
         aggregate: ``dataset``: all pixels together, then the mean over classes. ``image``: the
             mean over the classes of each image, then over images. ``pair``: the mean over all
             pairs of an image and a class.
@@ -56,5 +57,5 @@ def apply(protocol: Protocol, counts: Counts, labels: LabelSpace) -> tuple[Count
     if protocol.ignore_classes:
         counts = without(counts, labels, protocol.ignore_classes)
     if protocol.level == "category":
-        counts, labels = at_parents(counts, labels)
+        counts, labels = at_parents(counts, labels, protocol.ignore_classes)
     return counts, labels
