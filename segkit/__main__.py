@@ -9,6 +9,7 @@ VERBS = {
     "convert": "write any data set as index masks and a label space",
     "train": "train a model and measure it",
     "evaluate": "measure a trained model on any part or data",
+    "report": "make the page of a run or an evaluation anew",
     "predict": "label new pictures with a trained model",
 }
 

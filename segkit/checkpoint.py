@@ -74,7 +74,7 @@ def load(path: str | Path) -> Loaded:
     try:
         labels = LabelSpace.from_dict(kept["labels"])
         model = dict(kept["config"]["model"])
-        _refuse_untrusted(model, file)
+        refuse_untrusted(model, file)
         if "encoder_weights" in model:
             model["encoder_weights"] = None  # the checkpoint has them
         net = network(model, labels)
@@ -109,7 +109,7 @@ def evaluation_data(loaded: Loaded, data: Config) -> SegmentationData:
     values = {k: v for k, v in data.items() if v is not None}
     own = "_target_" not in values
     if own:
-        _refuse_untrusted(loaded.config["data"], loaded.path)
+        refuse_untrusted(loaded.config["data"], loaded.path)
         frozen = loaded.path.parent.parent / "split.csv"
         values = {**loaded.config["data"], **({"split": str(frozen)} if frozen.is_file() else {}), **values}
         values["labels"] = loaded.labels
@@ -150,7 +150,7 @@ def device(name: str) -> torch.device:
         raise UserError(f"device={name}: {first_line(error)}; choose cpu, or auto") from None
 
 
-def _refuse_untrusted(node: Any, file: Path) -> None:
+def refuse_untrusted(node: Any, file: Path) -> None:
     """Raise `UserError` if any ``_target_`` below ``node`` is not of a trusted package."""
     if isinstance(node, Mapping):
         target = node.get("_target_")
@@ -159,7 +159,7 @@ def _refuse_untrusted(node: Any, file: Path) -> None:
             if found is None or not str(getattr(found, "__module__", "")).startswith(TRUSTED):
                 raise UserError(f"{file}: names '{target}', which a checkpoint may not call")
         for value in node.values():
-            _refuse_untrusted(value, file)
+            refuse_untrusted(value, file)
     elif isinstance(node, list | tuple):
         for value in node:
-            _refuse_untrusted(value, file)
+            refuse_untrusted(value, file)

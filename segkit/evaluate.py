@@ -21,6 +21,7 @@ def evaluate(cfg: Any) -> float | None:
 
     from segkit import build, checkpoint
     from segkit.infer.measure import measure
+    from segkit.infer.views import make_page
     from segkit.metric.counts import OverlapCounts
     from segkit.report.evaluation import Evaluation, write_evaluation
     from segkit.report.table import table
@@ -58,6 +59,8 @@ def evaluate(cfg: Any) -> float | None:
     numbers = write_evaluation(folder, evaluation)
     print(table(numbers, about))
     print(f"results: {folder}")
+    if (page := make_page(folder, net, loaded.labels, data)) is not None:
+        print(f"report: {page}")
     return numbers["mean"]["miou"]
 
 

@@ -27,8 +27,9 @@ def train(cfg: Any) -> float | None:
     import lightning
 
     from segkit import build
-    from segkit.report.card import write_card
+    from segkit.report.card import Clock, write_card
 
+    clock = Clock.start()
     build.quiet()
     config = build.plain(cfg)
     if config["ckpt_path"] == "last" and (run / "split.csv").is_file():
@@ -50,17 +51,34 @@ def train(cfg: Any) -> float | None:
         claim(run, going_on=config["ckpt_path"] == "last", cfg=cfg)
         write_card(run, config, data.samples)
         data.freeze_split(run / "split.csv")
-    _interruptible(trainer, lambda: trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True))
-    best = _best(trainer)
-    if config["trainer"]["fast_dev_run"]:
-        return best
-    if best is None and trainer.is_global_zero:
-        log.warning("no checkpoint was chosen as the best: validation did not take place, or gave no number")
-    if config["test"]:
-        _interruptible(trainer, lambda: _test(trainer, module, data, run, config["name"]))
-    if trainer.is_global_zero:
-        log.info("results: %s", run)
+    try:
+        _interruptible(trainer, lambda: trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True))
+        best = _best(trainer)
+        if config["trainer"]["fast_dev_run"]:
+            return best
+        if best is None and trainer.is_global_zero:
+            log.warning(
+                "no checkpoint was chosen as the best: validation did not take place, or gave no number"
+            )
+        if config["test"]:
+            _interruptible(trainer, lambda: _test(trainer, module, data, run, config["name"]))
+    finally:
+        _conclude(trainer, module, data, run, clock)
     return best
+
+
+def _conclude(trainer: Any, module: Any, data: Any, run: Path, clock: Any) -> None:
+    """Say what the run has cost and make its page, also of a run that the user has stopped."""
+    from segkit.infer.views import make_page
+    from segkit.report.card import finish_card
+
+    if not trainer.is_global_zero or trainer.fast_dev_run or not (run / "run.json").is_file():
+        return
+    on_gpu = trainer.strategy.root_device.type == "cuda"
+    finish_card(run, clock, trainer.global_step, trainer.num_devices * trainer.num_nodes if on_gpu else 0)
+    log.info("results: %s", run)
+    if (page := make_page(run, module.net, module.labels, data)) is not None:
+        log.info("report: %s", page)
 
 
 def _refuse_processes_in_a_sweep(config: dict[str, Any]) -> None:

@@ -9,16 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image
-
-from segkit.analysis.axis import Plot
 from segkit.analysis.plots import STEMS, draw_plots
 from segkit.analysis.table import affected, both_ends, by_severity, fault_counts
 from segkit.analysis.thumbs import Thumb, file_thumb, sample_thumb, typical, wide_picture
 from segkit.data.fault import Fault
 from segkit.data.scan import Facts
 from segkit.files import write_json, write_text
-from segkit.report.html import data_uri, render
+from segkit.report.html import data_uri, figure, render
 from segkit.types import LabelSpace, Sample, Source
 
 PICTURES = 6  # thumbnails of a fault
@@ -80,7 +77,7 @@ def write_analysis(folder: Path, analysis: Analysis) -> None:
         "split_parts": {p: n for p, n in analysis.balance["parts"].items() if p != "all"},
         "weights": analysis.weights,
         "fault_counts": fault_counts(analysis.faults),
-        "figures": {stem: _figure(plots[stem]) if stem in plots else None for stem in STEMS},
+        "figures": {stem: figure(*plots[stem]) if stem in plots else None for stem in STEMS},
         "proposal": analysis.proposal,
         "labels_file": analysis.labels_file,
         "audit": analysis.audit or [],
@@ -122,19 +119,6 @@ def _numbers(analysis: Analysis) -> dict[str, Any]:
         "audit": [{"name": c.name, "passed": c.passed, "message": c.message} for c in analysis.audit or []],
         "weights": analysis.weights,
         "balance": analysis.balance,
-    }
-
-
-def _figure(plot: Plot) -> dict[str, Any]:
-    with Image.open(plot.png) as picture:
-        width, height = picture.size
-    return {
-        **plot._asdict(),
-        "picture": data_uri(plot.png.read_bytes(), "image/png"),
-        "width": round(width / 1.3),  # plots have more pixels than they are shown with
-        "height": round(height / 1.3),
-        "csv": data_uri(plot.png.with_suffix(".csv").read_bytes(), "text/csv"),
-        "csv_name": f"{plot.png.stem}.csv",
     }
 
 

@@ -23,7 +23,7 @@ from segkit.data.source import FileSource
 from segkit.data.split import assign, read_split, write_split
 from segkit.data.window import WindowLoader
 from segkit.error import plural
-from segkit.types import SPLITS, Sample, Source, UserError
+from segkit.types import SPLITS, Batch, Sample, Source, UserError
 
 log = logging.getLogger(__name__)
 
@@ -209,11 +209,19 @@ class SegmentationData(lightning.LightningDataModule):
         """Every sample of a part once; each process takes its share, nothing is added."""
         if not self.part(split):
             raise UserError(f"the {split} part is empty; choose another with split=train, val, test or all")
-        dataset = EvalDataset(self.readers[split], self.eval_size, self.resize, self.native)
+        dataset = self._eval_dataset(split)
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return self._loader(
             dataset, sampler=range(rank, len(dataset), world), batch_size=self.eval_batch_size
         )
+
+    def eval_sample(self, split: str, index: int) -> tuple[np.ndarray[Any, Any], Batch]:
+        """One sample of a part: the image as it was read, uint8 RGB ``[H, W, 3]``, and its batch of one."""
+        image, _ = self.readers[split][index]
+        return image, Collate(self.source.labels)([self._eval_dataset(split)[index]])
+
+    def _eval_dataset(self, split: str) -> EvalDataset:
+        return EvalDataset(self.readers[split], self.eval_size, self.resize, self.native)
 
     def _loader(self, dataset: Any, **options: Any) -> DataLoader[Any]:
         return DataLoader(

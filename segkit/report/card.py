@@ -10,10 +10,11 @@ import platform
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -33,6 +34,18 @@ PACKAGES = (
 )
 
 
+class Clock(NamedTuple):
+    """What had been spent when a run began: seconds on the clock, seconds of busy cores."""
+
+    seconds: float
+    core_seconds: float
+
+    @classmethod
+    def start(cls) -> Clock:
+        """Begin now."""
+        return cls(time.perf_counter(), _core_seconds())
+
+
 def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) -> None:
     """Write ``run.json``: command, versions, git state, data, seed, hardware.
 
@@ -45,7 +58,7 @@ def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) 
     """
     now = {
         "command": shlex.join(["python", "-m", "segkit.train", *_typed(sys.argv[1:])]),
-        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "started": _now(),
     }
     path = run / "run.json"
     if path.is_file():
@@ -65,6 +78,58 @@ def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) 
         "hardware": _hardware(),
     }
     write_json(path, card)
+
+
+def finish_card(run: Path, clock: Clock, steps: int, gpus: int) -> None:
+    """Add to ``run.json`` what the run has cost; where it went on, to its last line of ``resumed``.
+
+    Adds ``finished`` (date), ``seconds`` (on the clock), ``core_seconds`` (of busy processor cores, of
+    this process and its finished children), ``gpu_seconds`` (on the clock, times GPUs),
+    ``steps`` (of the optimiser, all in all), ``peak_memory_bytes`` (of this process, ``None``
+    where the system does not tell) and ``peak_gpu_memory_bytes`` (of its GPU).
+
+    Args:
+        run: The run folder with its card.
+        clock: Started when the run began.
+        steps: Optimiser steps until now.
+        gpus: How many GPUs it has used.
+    """
+    path = run / "run.json"
+    seconds = time.perf_counter() - clock.seconds
+    spent = {
+        "finished": _now(),
+        "seconds": round(seconds, 1),
+        "core_seconds": round(_core_seconds() - clock.core_seconds, 1),
+        "gpu_seconds": round(seconds * gpus, 1),
+        "steps": steps,
+        "peak_memory_bytes": _peak_memory(),
+        "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated() if gpus else None,
+    }
+    card = json.loads(path.read_text())
+    if card.get("resumed"):
+        card["resumed"][-1] |= spent
+    else:
+        card |= spent
+    write_json(path, card)
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _core_seconds() -> float:
+    """Processor time of this process and of its children that have ended."""
+    return sum(os.times()[:4])
+
+
+def _peak_memory() -> int | None:
+    """Largest resident memory of this process until now, in bytes."""
+    try:
+        import resource  # there is none on Windows
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _typed(arguments: Sequence[str]) -> list[str]:

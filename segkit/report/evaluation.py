@@ -49,7 +49,12 @@ class Evaluation:
 def numbers_of(evaluation: Evaluation) -> dict[str, Any]:
     """Every number, in plain containers, as it stands in ``metrics.json``."""
     counts, labels, protocol = evaluation.counts, evaluation.labels, evaluation.protocol
-    numbers = {**evaluation.about, "images": len(counts.index), **overlap(counts, labels, protocol)}
+    numbers = {
+        "name": evaluation.title,
+        **evaluation.about,
+        "images": len(counts.index),
+        **overlap(counts, labels, protocol),
+    }
     if protocol.level == "class" and any(labels.parents) and labels.task != "multilabel":
         numbers["category"] = overlap(counts, labels, replace(protocol, level="category"))
     for name, meter in evaluation.meters.items():
@@ -101,6 +106,7 @@ def arrays_of(evaluation: Evaluation) -> dict[str, Any]:
         "names": np.array([s.name for s in samples], str),
         "groups": np.array([s.group for s in samples], str),
         "classes": np.array(evaluation.labels.names, str),
+        "colors": np.array(evaluation.labels.colors, np.uint8),
     }
     if counts.cells is not None:
         arrays |= {"confusion": counts.confusion, "cells": counts.cells}

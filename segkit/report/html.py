@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 FOLDER = Path(__file__).parent / "page"
 NOTHING = "–"  # noqa: RUF001  # an en dash is as wide as a digit
 
 
-def render(template: str, values: Mapping[str, Any]) -> str:
+def render(template: str, values: Mapping[str, Any], scripts: Sequence[str] = ("page.js",)) -> str:
     """Fill a template of `FOLDER`; everything that is put in is escaped.
 
     The page carries a policy that forbids every request and every script but its own.
@@ -23,6 +24,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     Args:
         template: Name of the file, such as ``analysis.html.j2``.
         values: What the template uses; a name that is missing is an error.
+        scripts: Files of `FOLDER` that become the page's script; ``viewer.js`` makes viewers work.
     """
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
@@ -31,8 +33,8 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": count, "percent": percent, "number": number}
-    script = (FOLDER / "page.js").read_text(encoding="utf-8")
+    environment.filters |= {"count": count, "percent": percent, "number": number, "short": short}
+    script = "".join((FOLDER / name).read_text(encoding="utf-8") for name in scripts)
     own = {
         "style": Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
         "script": Markup(script),
@@ -44,6 +46,30 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 def data_uri(content: bytes, kind: str) -> str:
     """Bytes as an address that holds them (``kind``: ``image/png``, ``text/csv``)."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def figure(png: Path, title: str, text: str) -> dict[str, Any]:
+    """A plot with the numbers that lie beside it, for the macro ``figure``.
+
+    Args:
+        png: The picture, with a CSV of the same name.
+        title: What it shows.
+        text: How to read it, in a sentence or two.
+
+    Raises:
+        OSError: A file is missing, or the picture is none.
+    """
+    with Image.open(png) as picture:
+        width, height = picture.size
+    return {
+        "title": title,
+        "text": text,
+        "picture": data_uri(png.read_bytes(), "image/png"),
+        "width": round(width / 1.3),  # plots have more pixels than they are shown with
+        "height": round(height / 1.3),
+        "csv": data_uri(png.with_suffix(".csv").read_bytes(), "text/csv"),
+        "csv_name": f"{png.stem}.csv",
+    }
 
 
 def count(value: int | None) -> str:
@@ -61,3 +87,13 @@ def percent(share: float | None) -> str:
 def number(value: float | None, decimals: int = 2) -> str:
     """A number with fixed decimals; a dash for ``None``."""
     return NOTHING if value is None else f"{value:.{decimals}f}"
+
+
+def short(value: float | None) -> str:
+    """A number of unknown size with four digits or so: ``0.7312``, ``4.210``, ``12.90``, ``1 234``."""
+    if value is None:
+        return NOTHING
+    size = abs(value)
+    if size >= 1000 or (isinstance(value, int) and value not in (0, 1)):
+        return count(round(value))
+    return f"{value:.2e}" if 0 < size < 1e-4 else f"{value:.{4 if size < 1 else 3 if size < 10 else 2}f}"
