@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import io
 import logging
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -105,3 +106,49 @@ def finished(tmp_path_factory) -> Path:
     done = _command("train", *arguments, cwd=folder)
     assert done.code == 0, done.err
     return folder / "run"
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def look(browser):
+    """``look(path, width, javascript)``: a page, which must neither ask for anything nor complain."""
+    pages, complaints = [], []
+
+    def open_page(path, width=1280, javascript=True):
+        page = browser.new_page(viewport={"width": width, "height": 900}, java_script_enabled=javascript)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "request",
+            lambda r: complaints.append(r.url) if not r.url.startswith(("file:", "data:")) else None,
+        )
+        page.goto(path.as_uri())
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert complaints == []

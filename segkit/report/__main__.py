@@ -22,9 +22,10 @@ def report(cfg: Any) -> str:
     from segkit.report.record import read_record
     from segkit.report.run_page import write_report
 
-    record = read_record(Path(cfg.run))  # before anything heavy: what is damaged is said at once
-    views, crops = _pictures(record, cfg.pictures, cfg.device) if cfg.pictures else ([], [])
-    page = write_report(record.folder, views, crops)
+    # First without pictures and all that is heavy: what is damaged is said at once.
+    page = write_report(Path(cfg.run))
+    if cfg.pictures:
+        write_report(page.parent, *_pictures(read_record(page.parent), cfg.pictures, cfg.device))
     print(f"report: {page}")
     return str(page)
 

@@ -68,7 +68,7 @@ def read_columns(metrics_csv: Path) -> Columns:
     """Read a table of numbers: column -> float64 ``[epochs]``, nan where a cell is empty.
 
     Raises:
-        UserError: The table is missing or has no column ``epoch``.
+        UserError: The table is missing, has no column ``epoch``, or holds something else than numbers.
     """
     try:
         with metrics_csv.open(newline="", encoding="utf-8") as file:
@@ -76,9 +76,14 @@ def read_columns(metrics_csv: Path) -> Columns:
             rows, names = list(reader), list(reader.fieldnames or [])
     except OSError as error:
         raise UserError(f"cannot read {metrics_csv}: {error.strerror}; give a run's metrics.csv") from error
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{metrics_csv}: not a table; give the metrics.csv that training writes") from error
     if "epoch" not in names:
         raise UserError(f"{metrics_csv}: no column epoch; give the metrics.csv that training writes")
-    return {k: np.array([float(row[k] or math.nan) for row in rows], np.float64) for k in names}
+    try:
+        return {k: np.array([float(row[k] or math.nan) for row in rows], np.float64) for k in names}
+    except ValueError as error:
+        raise UserError(f"{metrics_csv}: {error}; give the metrics.csv that training writes") from error
 
 
 def _draw(columns: Columns, lines: Lines, name: str, subtitle: str, unit: str) -> Axes:

@@ -12,6 +12,7 @@ from segkit.report.grid import Cell, Colors, Grid, number, pretty, share, whole,
 from segkit.report.node import Node
 from segkit.report.record import Record
 from segkit.report.worst import confused_pairs
+from segkit.types import UserError
 
 PAIRS, WORST, SUSPICIOUS = 12, 12, 50  # rows
 KINDS = ("boundary", "missed", "invented", "confused")
@@ -60,11 +61,14 @@ def shown_counts(record: Record) -> Counts:
     """Counts without the classes that the protocol ignores.
 
     Raises:
-        UserError: An ignored class is none of the counts'.
+        UserError: An ignored class is none of those that were counted.
     """
     found = record.counts
     counts = Counts(found["counts"], found.get("confusion"), found["index"], found.get("cells"))
     ignored = record.metrics.table("protocol").texts("ignored_classes") if record.metrics else []
+    if unknown := [name for name in ignored if name not in record.classes]:
+        file = record.folder / "metrics.json"
+        raise UserError(f"{file}: counts.npz has no class '{unknown[0]}' to ignore; measure both anew")
     return without(counts, record.labels, ignored) if ignored else counts
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from segkit.error import plural
-from segkit.metric.overlap import ABSENT
+from segkit.metric.overlap import ABSENT, PROTOCOL
 from segkit.report.grid import Colors, Grid, between, number, pretty, whole, word
 from segkit.report.html import short
 from segkit.report.node import Node
@@ -170,9 +170,23 @@ def _validated(record: Record) -> list[Card]:
     best = best_epoch(record)
     if best is None:
         return []
-    where = f"{_epoch(record, best)}; {LEVEL['dataset']}; absent classes left out"
+    protocol = record.config.table("metric").table("protocol")
+    data = record.config.table("data")
+    shrunk = data.text("eval_resolution") == "network" and data.text("fit") != "crop"
+    where = [
+        _epoch(record, best),
+        LEVEL.get(protocol.text("aggregate"), LEVEL["dataset"]),
+        f"{'network' if shrunk else 'native'} resolution",
+    ]
+    absent = LEFT_OUT.get(protocol.text("absent"), LEFT_OUT["exclude"])
     return [
-        Card(_title(name), short(value), "", "", where)
+        Card(
+            _title(name),
+            short(value),
+            "",
+            PROTOCOL[name],
+            "; ".join([f"all classes, {absent}", *where] if name in OVER_CLASSES else where),
+        )
         for column, name in VALIDATED
         if (value := _at(record, column, best)) is not None
     ]

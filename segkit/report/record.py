@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -159,7 +160,7 @@ def _counts(path: Path) -> Mapping[str, Array]:
     if not path.is_file():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
             wanted = ("counts", "names", "groups", "classes", "colors", "confusion", "index", "cells")
             found = {name: content[name] for name in wanted if name in content}
         _check_counts(found)

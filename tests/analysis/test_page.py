@@ -1,6 +1,5 @@
 import itertools
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,16 +16,6 @@ from segkit.data.fault import Fault
 from segkit.data.source import FileSource
 from segkit.types import Sample, UserError
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 EVIL = ("<script>window.hit=1</script>", "\"><img src=x onerror='window.hit=1'>", "a & b")
 
 
@@ -72,38 +61,10 @@ def written(tmp_path_factory, data_of, blobs_of, classes_of):
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_api.sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
-def opened(browser, written):
-    """``opened(width, javascript)``: the page, which must neither ask for anything nor complain."""
-    pages, complaints = [], []
-
-    def open_page(width=1280, javascript=True):
-        page = browser.new_page(viewport={"width": width, "height": 900}, java_script_enabled=javascript)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "request",
-            lambda r: complaints.append(r.url) if not r.url.startswith(("file:", "data:")) else None,
-        )
-        page.goto((written / "analysis.html").as_uri())
-        pages.append(page)
-        return page
-
-    yield open_page
-    for page in pages:
-        page.close()
-    assert complaints == []
+def opened(look, written):
+    """``opened(width, javascript)``: the page of `written`."""
+    return lambda width=1280, javascript=True: look(written / "analysis.html", width, javascript)
 
 
 def test_everything_is_written(written):
