@@ -15,7 +15,7 @@ def _run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("verb", ["train", "evaluate", "predict"])
+@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "report"])
 def test_help_explains_the_groups_and_keys_from_any_directory(verb, tmp_path):
     done = _run("-m", f"segkit.{verb}", "--help", cwd=tmp_path)
     assert done.returncode == 0

@@ -90,10 +90,10 @@ def number(value: float | None, decimals: int = 2) -> str:
 
 
 def short(value: float | None) -> str:
-    """A number of unknown size with four digits or so: ``0.7312``, ``4.210``, ``12.90``, ``1 234``."""
+    """A number of unknown size in four digits or so: ``0.7312``, ``4.210``, ``12.90``; ``1 234`` if whole."""
     if value is None:
         return NOTHING
     size = abs(value)
-    if size >= 1000 or (isinstance(value, int) and value not in (0, 1)):
+    if size >= 1000 or isinstance(value, int):
         return count(round(value))
     return f"{value:.2e}" if 0 < size < 1e-4 else f"{value:.{4 if size < 1 else 3 if size < 10 else 2}f}"

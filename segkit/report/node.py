@@ -79,16 +79,16 @@ class Node:
         return None if low is None or high is None else (low, high)
 
     def as_number(self) -> float | None:
-        """This value as a number; ``None`` where it is empty or not finite."""
+        """This value as a number (a whole one stays whole); ``None`` where it is empty or not finite."""
         if self.value is None:
             return None
         if isinstance(self.value, bool) or not isinstance(self.value, int | float):
             self._refuse("a number")
         try:
-            number = float(self.value)
+            finite = math.isfinite(self.value)
         except OverflowError:
             self._refuse("a number of this size")
-        return number if math.isfinite(number) else None
+        return self.value if finite else None
 
     @property
     def is_number(self) -> bool:

@@ -7,7 +7,7 @@ import jinja2
 import pytest
 
 from segkit.report import html
-from segkit.report.html import NOTHING, count, data_uri, number, percent, render
+from segkit.report.html import NOTHING, count, data_uri, number, percent, render, short
 
 
 @pytest.fixture
@@ -69,6 +69,11 @@ def test_numbers_align_and_what_is_missing_is_a_dash():
     ]
     assert [count(v) for v in (0, 1234567, None)] == ["0", "1\u202f234\u202f567", NOTHING]
     assert [number(v) for v in (1.0, None)] == ["1.00", NOTHING]
+
+
+def test_numbers_of_any_size_have_about_four_digits():
+    found = [short(v) for v in (0.73124, 1.0, 12.9, 1234.5, 3e-6, -0.5, 7, 0, None)]
+    assert found == ["0.7312", "1.000", "12.90", "1\u202f234", "3.00e-06", "-0.5000", "7", "0", NOTHING]
 
 
 def test_an_address_holds_its_bytes():
