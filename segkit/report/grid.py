@@ -72,6 +72,11 @@ def pretty(name: str) -> str:
     return NAMES.get(name) or " ".join(NAMES.get(part, part) for part in name.split("_"))
 
 
+def capital(text: str) -> str:
+    """The same with its first letter large, the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
 NAMES = {
     "miou": "mean IoU",
     "iou": "IoU",
@@ -84,4 +89,6 @@ NAMES = {
     "nll": "NLL",
     "brier": "Brier score",
     "hd95": "HD95",
+    "hausdorff": "Hausdorff distance",
+    "assd": "average surface distance",
 }

@@ -9,7 +9,7 @@ import numpy as np
 
 from segkit.error import plural
 from segkit.metric.overlap import ABSENT, PROTOCOL
-from segkit.report.grid import Colors, Grid, between, number, pretty, whole, word
+from segkit.report.grid import Colors, Grid, between, capital, number, pretty, whole, word
 from segkit.report.html import short
 from segkit.report.node import Node
 from segkit.report.record import Record
@@ -202,7 +202,7 @@ def _loss(record: Record) -> list[Card]:
 
 
 def _title(name: str) -> str:
-    return TITLES.get(name) or pretty(name)[0].upper() + pretty(name)[1:]
+    return TITLES.get(name) or capital(pretty(name))
 
 
 def _epoch(record: Record, best: int) -> str:

@@ -10,7 +10,7 @@ from segkit.files import write_text
 from segkit.report.about import about, config_lines, groups, parts
 from segkit.report.block import Block, block, per_class
 from segkit.report.failing import confused, failure, worst_images
-from segkit.report.grid import pretty
+from segkit.report.grid import capital, pretty
 from segkit.report.headline import (
     all_means,
     class_grid,
@@ -57,10 +57,10 @@ FIGURES = {
     "val_confusion": ("Confusion matrix, validation", "The best epoch. Each row is a target class."),
     "class_iou": ("IoU by class", "The line is the mean over classes."),
     "val_class_iou": ("IoU by class, validation", "The best epoch."),
-    "reliability": (
-        "Reliability",
-        "How often the network is right when it is that sure; the diagonal is ideal.",
-    ),
+    "reliability": ("Reliability", "How often the network is right when it is that sure."),
+    "errors": ("Kinds of errors", "Shares of the wrong pixels of each class."),
+    "object_size": ("Objects by size", "Mean IoU of the objects of each class."),
+    "image_miou": ("Images by their mean IoU", "How many images are that good."),
 }
 
 
@@ -113,7 +113,7 @@ def _values(record: Record) -> dict[str, Any]:
         "classes": _classes(metrics, colors) if measured else validated_classes(record),
         "confused": confused(record, colors),
         "blocks": blocks,
-        "others": {pretty(name): found for name, found in others.items()},
+        "others": {capital(pretty(name)): found for name, found in others.items()},
         "failure": failure(metrics.table("failure"), record, colors),
         "worst": worst_images(record),
         "figures": _figures(record),
@@ -168,7 +168,7 @@ def _figures(record: Record) -> dict[str, list[dict[str, Any]]]:
     """The plots that have numbers beside them, by section."""
     found: dict[str, list[dict[str, Any]]] = {place: [] for place in PLACES}
     for png in sorted((record.folder / "plots").glob("*.png"), key=_rank):
-        title, text = FIGURES.get(png.stem, (pretty(png.stem).capitalize(), ""))
+        title, text = FIGURES.get(png.stem, (capital(pretty(png.stem)), ""))
         try:
             found[_place(png.stem)].append(figure(png, title, text))
         except OSError:  # no picture, or no numbers: nothing to show

@@ -201,3 +201,8 @@ def test_tables_sort_by_what_numbers_are_not_by_how_they_look(opened):
     assert page.evaluate(column) == ["13.50", "12.50", "11.50", "10.50", "9.500"]
     head.click()
     assert page.evaluate(column) == ["9.500", "10.50", "11.50", "12.50", "13.50"]
+
+
+def test_plots_have_titles_and_alternatives(opened):
+    titles = opened().locator("figure.plot h3").all_inner_texts()
+    assert {"Loss", "Validation", "Learning rate", "Confusion matrix", "IoU by class"} <= set(titles)
