@@ -5,6 +5,8 @@ A checkpoint is data: nothing in the file is executed, and it may name trusted c
 
 from __future__ import annotations
 
+import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ from hydra.utils import get_object
 from segkit.build import LOADER_KEYS, Config, first_line, network, stretch_both
 from segkit.data.datamodule import SegmentationData
 from segkit.data.make import make_source
+from segkit.files import write_bytes
 from segkit.infer.predictor import Predictor
 from segkit.model.wrapper import Segmenter
 from segkit.schema import check_values
@@ -25,12 +28,22 @@ TRUSTED = ("segkit.model", "segkit.data", "segkit.augment", "segkit.loss", "torc
 
 
 class Loaded(NamedTuple):
-    """What a checkpoint holds."""
+    """What a checkpoint holds.
+
+    Attributes:
+        path: The file.
+        config: The configuration of the run.
+        labels: What the logits mean.
+        net: The network, in evaluation mode.
+        temperature: What logits are divided by before they become probabilities: 1, or as fitted on
+            the validation part.
+    """
 
     path: Path
     config: Config
     labels: LabelSpace
     net: Segmenter
+    temperature: float = 1.0
 
 
 def checkpoint_path(path: str | Path, name: str = "best") -> Path:
@@ -67,7 +80,11 @@ def read_checkpoint(path: Path) -> Config:
 
 
 def load(path: str | Path) -> Loaded:
-    """Rebuild a trained network from a run folder or a checkpoint alone."""
+    """Rebuild a trained network from a run folder or a checkpoint alone.
+
+    Raises:
+        UserError: There is none, it is damaged, or it names what it may not call.
+    """
     file = checkpoint_path(path)
     content = read_checkpoint(file)
     kept = content["segkit"]
@@ -82,9 +99,30 @@ def load(path: str | Path) -> Loaded:
             k.removeprefix("net."): v for k, v in content["state_dict"].items() if k.startswith("net.")
         }
         net.load_state_dict(weights)
-    except (KeyError, TypeError, RuntimeError) as error:
+        temperature = _temperature(kept)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{file}: a damaged checkpoint ({first_line(error)})") from None
-    return Loaded(file, kept["config"], labels, net.eval())
+    return Loaded(file, kept["config"], labels, net.eval(), temperature)
+
+
+def _temperature(kept: Config) -> float:
+    value = kept.get("temperature", 1.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"its temperature is {value}")
+    return float(value)
+
+
+def keep_temperature(file: Path, temperature: float) -> None:
+    """Write a temperature into a checkpoint; the rest of it stays as it is.
+
+    Raises:
+        UserError: No checkpoint, or it cannot be written.
+    """
+    content = read_checkpoint(file)
+    content["segkit"]["temperature"] = temperature
+    whole = io.BytesIO()
+    torch.save(content, whole)
+    write_bytes(file.resolve(), whole.getvalue())
 
 
 def predictor(path: str | Path, device: str = "cpu", threshold: float = 0.5) -> Predictor:
@@ -92,7 +130,7 @@ def predictor(path: str | Path, device: str = "cpu", threshold: float = 0.5) -> 
     loaded = load(path)
     values = loaded.config["data"]
     size = tuple(values["size"]) if values["fit"] == "stretch" else None
-    return Predictor(loaded.net.to(device), loaded.labels, size, threshold)
+    return Predictor(loaded.net.to(device), loaded.labels, size, threshold, loaded.temperature)
 
 
 def evaluation_data(loaded: Loaded, data: Config) -> SegmentationData:

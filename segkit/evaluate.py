@@ -17,6 +17,8 @@ def evaluate(cfg: Any) -> float | None:
     if cfg.split not in ("train", "val", "test", "all"):
         raise UserError(f"split={cfg.split}: choose train, val, test or all")
     check_threshold(cfg.threshold)
+    if not isinstance(cfg.calibrate, bool):
+        raise UserError(f"calibrate={cfg.calibrate}: choose true or false")
     from hydra.core.hydra_config import HydraConfig
 
     from segkit import build, checkpoint
@@ -36,8 +38,11 @@ def evaluate(cfg: Any) -> float | None:
         split = "val"
     batches = data.eval_dataloader(split)
     net = loaded.net.to(checkpoint.device(settings["device"]))
+    if settings["calibrate"]:
+        loaded = _calibrate(loaded, settings["data"])
     overlaps, meters = OverlapCounts(loaded.labels), build.meters(settings["metric"], loaded.labels)
-    measure(net, loaded.labels, batches, [overlaps, *meters.values()], settings["threshold"])
+    everything = [overlaps, *meters.values()]
+    measure(net, loaded.labels, batches, everything, settings["threshold"], loaded.temperature)
     counts = overlaps.count()
     folder = Path(HydraConfig.get().runtime.output_dir)
     about = {
@@ -45,6 +50,7 @@ def evaluate(cfg: Any) -> float | None:
         "split": split,
         "resolution": data.resolution,
         "threshold": settings["threshold"],
+        "temperature": loaded.temperature,
     }
     evaluation = Evaluation(
         counts,
@@ -62,6 +68,19 @@ def evaluate(cfg: Any) -> float | None:
     if (page := make_page(folder, net, loaded.labels, data)) is not None:
         print(f"report: {page}")
     return numbers["mean"]["miou"]
+
+
+def _calibrate(loaded: Any, data: Any) -> Any:
+    """Fit a temperature on the validation part of the run's data, and keep it in the checkpoint."""
+    from segkit import checkpoint
+    from segkit.infer.calibrate import calibrate, say
+
+    own = checkpoint.evaluation_data(loaded, {} if "_target_" in data else data)
+    fitted = calibrate(loaded.net, loaded.labels, own.eval_dataloader("val"), len(own.part("val")))
+    say(fitted)
+    loaded = loaded._replace(temperature=fitted.temperature if fitted else 1.0)
+    checkpoint.keep_temperature(loaded.path, loaded.temperature)
+    return loaded
 
 
 def main() -> None:

@@ -71,6 +71,7 @@ class SegmentationModule(lightning.LightningModule):
         self.measured: Counts | None = None  # of the last validation or test, for callbacks and reports
         self.numbers: dict[str, Any] = {}  # what `overlap` makes of it
         self.tables: dict[str, dict[str, Any]] = {}  # what the meters kept of the last test
+        self.temperature = 1.0  # of the probabilities that the test looks at; a checkpoint may bring another
         self._window_loss = self._epoch_loss = torch.zeros(())
         self._epoch_windows = 0
         self._window: Tensor | None = None  # weights of the window at hand, over all processes
@@ -97,7 +98,8 @@ class SegmentationModule(lightning.LightningModule):
         return loss * (self.trainer.accumulate_grad_batches * self.trainer.world_size)
 
     def on_train_start(self) -> None:
-        """Go on with the random numbers of the run that is resumed."""
+        """Go on with the random numbers of the run that is resumed; its temperature ends here."""
+        self.temperature = 1.0
         if self._random_state is not None:
             torch.set_rng_state(self._random_state.cpu())
             self._random_state = None
@@ -149,11 +151,11 @@ class SegmentationModule(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count, for the numbers at the end of the epoch."""
-        self._measure(batch, [self.overlap_counts])
+        self._measure(batch, [self.overlap_counts], 1.0)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Count and measure, for the numbers at the end."""
-        self._measure(batch, [self.overlap_counts, *(meter for _, meter in self._meters())])
+        self._measure(batch, [self.overlap_counts, *(meter for _, meter in self._meters())], self.temperature)
 
     def on_validation_epoch_end(self) -> None:
         """Log what was measured."""
@@ -169,9 +171,9 @@ class SegmentationModule(lightning.LightningModule):
     def _meters(self) -> list[tuple[str, ImageTable]]:
         return list(self.meters.items())  # type: ignore[arg-type]  # torch knows them as modules
 
-    def _measure(self, batch: Batch, meters: Sequence[ImageTable]) -> None:
+    def _measure(self, batch: Batch, meters: Sequence[ImageTable], temperature: float) -> None:
         for index, (logits, target) in zip(batch.index.tolist(), picture_logits(self, batch), strict=True):
-            scored = Scored(logits, target, index, self.labels, self.threshold)
+            scored = Scored(logits, target, index, self.labels, self.threshold, temperature)
             for meter in meters:
                 meter.update(scored)
             self._weigh(logits[None], target[None])
@@ -221,6 +223,7 @@ class SegmentationModule(lightning.LightningModule):
         self._random_state = kept["random_state"]
         self._epoch_loss = kept["epoch_loss"].to(self.device)
         self._epoch_windows = kept["epoch_windows"]
+        self.temperature = kept.get("temperature", 1.0)
 
 
 def shrunk(target: Tensor, size: tuple[int, int]) -> Tensor:

@@ -60,6 +60,8 @@ def train(cfg: Any) -> float | None:
             log.warning(
                 "no checkpoint was chosen as the best: validation did not take place, or gave no number"
             )
+        if "calibration" in config["metric"]:
+            _calibrate(trainer, module, data, run)
         if config["test"]:
             _interruptible(trainer, lambda: _test(trainer, module, data, run, config["name"]))
     finally:
@@ -129,6 +131,26 @@ def _best(trainer: Any) -> float | None:
     return None if score is None else float(score)
 
 
+def _calibrate(trainer: Any, module: Any, data: Any, run: Path) -> None:
+    """Fit a temperature for the best checkpoint on the validation part, and keep it there.
+
+    ``last.ckpt`` has none: it is what training goes on from, and other weights.
+    """
+    from segkit.checkpoint import keep_temperature, read_checkpoint
+    from segkit.infer.calibrate import calibrate, say
+
+    best = run / "checkpoints" / "best.ckpt"
+    if not best.is_file():
+        return
+    module.load_state_dict(read_checkpoint(best)["state_dict"])
+    net = module.net.to(trainer.strategy.root_device)
+    fitted = calibrate(net, module.labels, data.eval_dataloader("val"), len(data.part("val")))
+    if trainer.is_global_zero:
+        say(fitted)
+        keep_temperature(best, fitted.temperature if fitted else 1.0)
+    trainer.strategy.barrier()  # the test reads it
+
+
 def _test(trainer: Any, module: Any, data: Any, run: Path, name: str) -> None:
     """Measure the best checkpoint (the last weights where none was kept) and write its numbers."""
     from segkit.report.evaluation import Evaluation, write_evaluation
@@ -150,6 +172,7 @@ def _test(trainer: Any, module: Any, data: Any, run: Path, name: str) -> None:
         "split": split,
         "resolution": data.resolution,
         "threshold": module.threshold,
+        "temperature": module.temperature,
     }
     evaluation = Evaluation(
         module.measured,

@@ -20,6 +20,7 @@ def measure(
     batches: Iterable[Batch],
     meters: Sequence[ImageTable],
     threshold: float = 0.5,
+    temperature: float = 1.0,
 ) -> None:
     """Show every picture to every meter.
 
@@ -31,6 +32,7 @@ def measure(
         batches: Evaluation batches, each sample once.
         meters: What looks at the pictures; moved to the network's device.
         threshold: Probability from which on a sigmoid output counts as present.
+        temperature: What logits are divided by before they become probabilities.
     """
     device = next(net.parameters()).device
     meters = [meter.to(device) for meter in meters]
@@ -39,6 +41,6 @@ def measure(
         image, target = (t.to(device, non_blocking=True) for t in (batch.image, batch.target))
         moved = batch._replace(image=image, target=target)
         for index, (logits, own) in zip(batch.index.tolist(), picture_logits(net, moved), strict=True):
-            scored = Scored(logits, own, index, labels, threshold)
+            scored = Scored(logits, own, index, labels, threshold, temperature)
             for meter in meters:
                 meter.update(scored)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,9 +26,11 @@ class Predictor:
         labels: What the logits mean.
         size: (height, width) at which the network looks at a picture; ``None``: the picture's own.
         threshold: Probability from which on a sigmoid output counts as present.
+        temperature: What logits are divided by before they become probabilities.
 
     Raises:
-        UserError: ``threshold`` is not between 0 and 1, or ``size`` is no size.
+        UserError: ``threshold`` is not between 0 and 1, ``size`` is no size, or ``temperature`` is
+            no finite number above 0.
     """
 
     def __init__(
@@ -36,12 +39,16 @@ class Predictor:
         labels: LabelSpace,
         size: tuple[int, int] | None = None,
         threshold: float = 0.5,
+        temperature: float = 1.0,
     ) -> None:
         if not 0 < threshold < 1:
             raise UserError(f"threshold={threshold}: must lie between 0 and 1")
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise UserError(f"size={size}: give height and width, each at least 1, such as (256, 512)")
-        self.net, self.labels, self.size, self.threshold = net.eval(), labels, size, threshold
+        if not 0 < temperature < math.inf:
+            raise UserError(f"temperature={temperature}: must be a number above 0")
+        self.net, self.labels, self.size = net.eval(), labels, size
+        self.threshold, self.temperature = threshold, temperature
 
     @torch.inference_mode()
     def predict(self, image: Array) -> Array:
@@ -81,7 +88,7 @@ class Predictor:
             image = stretch(image, self.size)
         some = next(itertools.chain(self.net.parameters(), self.net.buffers()), torch.empty(0))
         batch = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].to(some.device)
-        return Answer(self.net(batch)[0], own, self.labels, self.threshold)
+        return Answer(self.net(batch)[0], own, self.labels, self.threshold, self.temperature)
 
 
 def _as_rgb(image: Array) -> Array:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, logsigmoid
 
 from segkit.types import LabelSpace
 
-SLICE = 2**25  # floats that are enlarged at a time: 128 MiB
+SLICE = 2**24  # floats that are enlarged at a time: 64 MiB
 
 
 class Answer:
@@ -26,61 +28,88 @@ class Answer:
         size: (H, W) at which it is read.
         labels: What the logits mean.
         threshold: Probability from which on a sigmoid output counts as present.
+        temperature: What logits are divided by before they become probabilities (Guo et al. 2017,
+            "On Calibration of Modern Neural Networks", section 4.2). The prediction of a
+            multiclass task, and of any task at threshold 0.5, does not depend on it.
 
     Attributes:
         logits: As given, float32 (float64 where given so).
         size: As given.
         labels: As given.
+        threshold: As given.
+        temperature: As given.
     """
 
     def __init__(
-        self, logits: Tensor, size: tuple[int, int], labels: LabelSpace, threshold: float = 0.5
+        self,
+        logits: Tensor,
+        size: tuple[int, int],
+        labels: LabelSpace,
+        threshold: float = 0.5,
+        temperature: float = 1.0,
     ) -> None:
         self.logits = logits if logits.dtype == torch.float64 else logits.float()
-        self.size, self.labels, self.threshold = size, labels, threshold
+        self.size, self.labels = size, labels
+        self.threshold, self.temperature = threshold, temperature
+
+    def at(self, temperature: float) -> Self:
+        """The same scores at another temperature; what does not depend on it is shared."""
+        other = copy.copy(self)
+        other.temperature = temperature
+        for name in ("prediction", "confidence", "_level"):
+            other.__dict__.pop(name, None)
+        return other
 
     @cached_property
     def prediction(self) -> Tensor:
         """``[H, W]`` int64 class indices, or ``[K, H, W]`` zeros and ones in a multilabel task."""
         if self.labels.task == "multiclass":
             return self._best[1]
-        parts = [self.labels.predict(part[None], self.threshold)[0] for _, part in self.slices()]
+        # At 0.5 the sign of a logit decides: no division, no rounding.
+        warm = 1.0 if self.threshold == 0.5 else self.temperature
+        parts = [self.labels.predict(_over(part, warm)[None], self.threshold)[0] for _, part in self.slices()]
         return torch.cat(parts) if self.labels.task == "multilabel" else parts[0]
 
     @cached_property
     def confidence(self) -> Tensor:
         """Probability of what was predicted, ``[H, W]`` (multilabel: of each answer, ``[K, H, W]``)."""
         if self.labels.task == "multiclass":
-            return (self._best[0] - self._normaliser(1.0)).exp()
-        positive = torch.cat([part for _, part in self.slices()]).sigmoid()
+            return _over(self._best[0] - self._level, self.temperature).exp()
+        positive = torch.cat([_over(part, self.temperature).sigmoid() for _, part in self.slices()])
         positive = positive if self.labels.task == "multilabel" else positive[0]
         return torch.where(self.prediction == 1, positive, 1 - positive)
 
-    def probabilities(self, temperature: float = 1.0) -> Iterator[tuple[int, Tensor]]:
+    def probabilities(self) -> Iterator[tuple[int, Tensor]]:
         """Class probabilities at the size of the target, a few classes at a time.
-
-        Args:
-            temperature: What logits are divided by first (Guo et al. 2017, "On Calibration of
-                Modern Neural Networks").
 
         Yields:
             The first class of a slice, and ``[k, H, W]`` probabilities of its k classes. Over
             all classes they add up to 1, except in a multilabel task. A binary task has two.
         """
-        if self.labels.task == "multiclass":
-            normaliser = self._normaliser(temperature)
-            for first, part in self.slices():
-                yield first, (part / temperature - normaliser).exp_()
-            return
         for first, part in self.slices():
-            positive = (part / temperature).sigmoid()
+            if self.labels.task == "multiclass":
+                excess = part - self._level
+                yield first, (excess if self.temperature == 1 else excess.div_(self.temperature)).exp_()
+                continue
+            positive = _over(part, self.temperature).sigmoid()
             yield first, torch.cat([1 - positive, positive]) if self.labels.task == "binary" else positive
 
     def slices(self) -> Iterator[tuple[int, Tensor]]:
-        """Logits at the size of the target: the first channel of a slice, and ``[c, H, W]``."""
+        """Logits at the size of the target: the first channel of a slice, and ``[c, H, W]``.
+
+        They are not to be changed in place.
+        """
         chunk = max(1, SLICE // max(1, self.size[0] * self.size[1]))
+        if chunk >= len(self.logits):
+            yield 0, self._whole
+            return
         for first in range(0, len(self.logits), chunk):
             yield first, enlarged(self.logits[first : first + chunk], self.size)
+
+    @cached_property
+    def _whole(self) -> Tensor:
+        """All logits at the size of the target; looked at only where they fit one slice."""
+        return enlarged(self.logits, self.size)
 
     @cached_property
     def _best(self) -> tuple[Tensor, Tensor]:
@@ -96,13 +125,15 @@ class Answer:
             where = torch.where(better, index + first, where)
         return best, where
 
-    def _normaliser(self, temperature: float) -> Tensor:
-        """Log of the sum over classes of exp(logit / temperature): ``[H, W]``."""
-        top = self._best[0] / temperature
+    @cached_property
+    def _level(self) -> Tensor:
+        """T x log of the sum over classes of exp(logit / T), ``[H, W]``: p = exp((logit - level) / T)."""
+        top = self._best[0]
         total = torch.zeros_like(top)
         for _, part in self.slices():
-            total += (part / temperature - top).exp_().sum(0)
-        return top + total.log()
+            excess = part - top
+            total += (excess if self.temperature == 1 else excess.div_(self.temperature)).exp_().sum(0)
+        return top + total.log_() * self.temperature
 
 
 class Scored(Answer):
@@ -115,6 +146,7 @@ class Scored(Answer):
         index: Position of the sample in its split.
         labels: What both mean.
         threshold: Probability from which on a sigmoid output counts as present.
+        temperature: What logits are divided by before they become probabilities.
 
     Attributes:
         target: As given.
@@ -122,15 +154,58 @@ class Scored(Answer):
     """
 
     def __init__(
-        self, logits: Tensor, target: Tensor, index: int, labels: LabelSpace, threshold: float = 0.5
+        self,
+        logits: Tensor,
+        target: Tensor,
+        index: int,
+        labels: LabelSpace,
+        threshold: float = 0.5,
+        temperature: float = 1.0,
     ) -> None:
-        super().__init__(logits, (int(target.shape[-2]), int(target.shape[-1])), labels, threshold)
+        size = (int(target.shape[-2]), int(target.shape[-1]))
+        super().__init__(logits, size, labels, threshold, temperature)
         self.target, self.index = target, index
 
     @cached_property
     def counted(self) -> Tensor:
         """Where the target is not ignored: bool, in the shape of the target."""
         return self.target != self.labels.ignore_index
+
+    def real(self, k: int) -> Tensor:
+        """Where the target shows class ``k``: bool ``[H, W]``."""
+        return self.target[k] == 1 if self.labels.task == "multilabel" else self.target == k
+
+    def valid(self, k: int) -> Tensor:
+        """Where the target says whether class ``k`` is there: bool ``[H, W]``."""
+        return self.counted[k] if self.labels.task == "multilabel" else self.counted
+
+    def log_probability_of_target(self) -> Iterator[Tensor]:
+        """Natural log of the probability that the target was given, from logits: it never underflows.
+
+        Yields:
+            ``[H, W]`` once (multilabel: ``[k, H, W]`` for the classes of a slice), at most 0, and
+            0 where the target is ignored.
+        """
+        if self.labels.task == "multiclass":
+            yield _over(self._logit_of_target() - self._level, self.temperature).masked_fill_(~self.counted, 0)
+            return
+        for first, part in self.slices():
+            many = self.labels.task == "multilabel"
+            target = self.target[first : first + len(part)] if many else self.target[None]
+            signed = torch.where(target == 1, part, -part)
+            ignored = target == self.labels.ignore_index
+            found = logsigmoid(_over(signed, self.temperature)).masked_fill_(ignored, 0)
+            yield found if many else found[0]
+
+    def _logit_of_target(self) -> Tensor:
+        """``[H, W]``; any number where the target is ignored."""
+        target = self.target.long()
+        found = torch.zeros_like(self._best[0])
+        for first, part in self.slices():
+            index = (target - first).clamp_(0, len(part) - 1)
+            here = (target >= first) & (target < first + len(part))
+            found = torch.where(here, part.gather(0, index[None])[0], found)
+        return found
 
 
 def largest(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,3 +236,7 @@ def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(logits.shape[-2:]) == size:
         return logits
     return interpolate(logits[None], size=size, mode="bilinear", align_corners=False)[0]
+
+
+def _over(logits: Tensor, temperature: float) -> Tensor:
+    return logits if temperature == 1 else logits / temperature

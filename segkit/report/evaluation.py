@@ -18,6 +18,7 @@ from segkit.metric.table import ImageTable
 from segkit.report.bars import class_iou_bars
 from segkit.report.confusion import confusion
 from segkit.report.failure import error_bars, score_histogram, size_dots
+from segkit.report.reliability import reliability
 from segkit.types import LabelSpace, Sample
 
 
@@ -79,6 +80,9 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
     if counts.confusion is not None:
         confusion(counts.confusion, labels, folder / "plots", evaluation.title)
     iou = [numbers["per_class"].get(name, {}).get("iou") for name in labels.names]
+    if "calibration" in numbers:
+        where = f"{about['split']} part"
+        reliability(numbers["calibration"], folder / "plots", evaluation.title, where)
     protocol = f"IoU over the {about['split']} part at {about['resolution']} resolution"
     class_iou_bars(
         [math.nan if v is None else v for v in iou], labels, folder / "plots", evaluation.title, protocol
