@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from segkit.types import Array
 
 MOST_BINS = 1000
+PIECE = 2**17  # pixels that are sorted at a time, within the processor's cache
 KEPT = ("bins", "class_bins", "sums")
 RAW = "raw_"  # columns of the probabilities as trained
 
@@ -88,11 +89,11 @@ class Calibration(ImageTable):
         many = self.labels.task == "multilabel"
         double = {"dtype": torch.float64, "device": scored.logits.device}
         bins, squares = torch.zeros(self.num_bins, 3, **double), torch.zeros((), **double)
-        class_bins = []
+        class_bins = torch.zeros(self.labels.num_classes, self.num_bins, 3, **double)
         for first, part in scored.probabilities():
             for k, probability in enumerate(part, first):
                 real, valid = scored.real(k), scored.valid(k)
-                class_bins.append(binned(probability, real, valid, self.num_bins))
+                class_bins[k] = binned(probability, real, valid, self.num_bins)
                 miss = (probability - real.to(probability.dtype)).masked_fill_(~valid, 0)
                 squares += miss.square_().sum(dtype=torch.float64)
                 if many:
@@ -105,7 +106,7 @@ class Calibration(ImageTable):
             squares = squares / 2  # both classes miss by the same
         surprise = -sum(p.sum(dtype=torch.float64) for p in scored.log_probability_of_target())
         sums = torch.stack([bins[:, 0].sum(), surprise, squares])
-        return {"bins": bins, "class_bins": torch.stack(class_bins), "sums": sums}
+        return {"bins": bins, "class_bins": class_bins, "sums": sums}
 
     def numbers(self, rows: Mapping[str, Array]) -> dict[str, Any]:
         """Derive calibration from what was kept.
@@ -156,13 +157,17 @@ def binned(probability: Tensor, hit: Tensor, valid: Tensor, bins: int) -> Tensor
     Returns:
         ``[B, 3]`` float64: values, their sum, and how many of them are hits.
     """
-    code = (probability * bins).ceil_().sub_(1).clamp_(0, bins - 1).to(torch.int16)
-    code = code.add_(hit, alpha=bins).masked_fill_(~valid, 2 * bins).flatten()
-    counts = torch.bincount(code, minlength=2 * bins + 1)[:-1].view(2, bins).double()
-    sums = torch.zeros(2 * bins + 1, dtype=torch.float64, device=code.device)
-    # Not `bincount` with weights, which is another number each time on a GPU.
-    sums.index_add_(0, code.long(), probability.flatten().double())
-    return torch.stack([counts.sum(0), sums[:-1].view(2, bins).sum(0), counts[1]], 1)
+    counts = torch.zeros(2 * bins + 1, dtype=torch.int64, device=probability.device)
+    sums = counts.double()
+    parts = (values.flatten().split(PIECE) for values in (probability, hit, valid))
+    for p, came, counted in zip(*parts, strict=True):
+        code = (p * bins).ceil_().sub_(1).clamp_(0, bins - 1).to(torch.int16)
+        code.add_(came, alpha=bins).masked_fill_(~counted, 2 * bins)
+        counts += torch.bincount(code, minlength=2 * bins + 1)
+        # Not `bincount` with weights, which is another number each time on a GPU.
+        sums.index_add_(0, code.long(), p.double())
+    number, mass = counts[:-1].view(2, bins).double(), sums[:-1].view(2, bins)
+    return torch.stack([number.sum(0), mass.sum(0), number[1]], 1)
 
 
 def calibration_error(bins: Array) -> Array:

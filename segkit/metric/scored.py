@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate, logsigmoid
 
 from segkit.types import LabelSpace
 
-SLICE = 2**24  # floats that are enlarged at a time: 64 MiB
+SLICE = 2**22  # floats that are enlarged at a time: 16 MiB
 
 
 class Answer:
@@ -121,8 +121,8 @@ class Answer:
                 best, where = value, index
                 continue
             better = value > best
-            best = torch.where(better, value, best)
-            where = torch.where(better, index + first, where)
+            torch.where(better, value, best, out=best)  # new memory would be slower
+            torch.where(better, index.add_(first), where, out=where)
         return best, where
 
     @cached_property
@@ -199,12 +199,10 @@ class Scored(Answer):
 
     def _logit_of_target(self) -> Tensor:
         """``[H, W]``; any number where the target is ignored."""
-        target = self.target.long()
         found = torch.zeros_like(self._best[0])
         for first, part in self.slices():
-            index = (target - first).clamp_(0, len(part) - 1)
-            here = (target >= first) & (target < first + len(part))
-            found = torch.where(here, part.gather(0, index[None])[0], found)
+            for k, logit in enumerate(part, first):  # `gather` wants an index of 64 bits per pixel
+                torch.where(self.target == k, logit, found, out=found)
         return found
 
 

@@ -34,10 +34,13 @@ def reliability(calibration: Mapping[str, Any], folder: Path, name: str, about: 
     bins = calibration["reliability"]
     axes = plot(name, _subtitle(calibration, about), "", "accuracy (0 to 1)", (7.2, 6.0))
     _bars(axes, [b for b in bins if b["pixels"]])
-    _pixels(axes, bins)
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    rows = figure.add_gridspec(2, 1, height_ratios=(3, 1))
+    axes.set_subplotspec(rows[0])
+    _pixels(figure.add_subplot(rows[1], sharex=axes), bins)
     write_csv(folder / "reliability.csv", COLUMNS, bins)
-    assert isinstance(axes.figure, Figure)
-    write_figure(folder / "reliability.png", axes.figure)
+    write_figure(folder / "reliability.png", figure)
     return folder / "reliability.png"
 
 
@@ -73,10 +76,9 @@ def _bars(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
     axes.legend(loc="upper left", frameon=False, fontsize=9)
 
 
-def _pixels(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
+def _pixels(low: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
     """Small diagram below, with the same horizontal axis."""
     total = sum(b["pixels"] for b in bins)
-    low = axes.inset_axes((0, -0.32, 1, 0.26), sharex=axes)
     low.bar(
         [b["low"] for b in bins],
         [100 * b["pixels"] / total if total else 0 for b in bins],
