@@ -86,25 +86,27 @@ class Calibration(ImageTable):
         self.add(scored.index, temperature=warm, **kept, **{RAW + n: v for n, v in raw.items()})
 
     def _count(self, scored: Scored) -> dict[str, Tensor]:
-        many = self.labels.task == "multilabel"
-        double = {"dtype": torch.float64, "device": scored.logits.device}
-        bins, squares = torch.zeros(self.num_bins, 3, **double), torch.zeros((), **double)
-        class_bins = torch.zeros(self.labels.num_classes, self.num_bins, 3, **double)
+        many, size, device = self.labels.task == "multilabel", self.num_bins, scored.logits.device
+        bins = torch.zeros(size, 3, dtype=torch.float64, device=device)
+        class_bins = bins.repeat(self.labels.num_classes, 1, 1)
+        squares, surprise = bins.sum(), bins.sum()
         for first, part in scored.probabilities():
             for k, probability in enumerate(part, first):
                 real, valid = scored.real(k), scored.valid(k)
-                class_bins[k] = binned(probability, real, valid, self.num_bins)
+                class_bins[k] = binned(probability, real, valid, size)
                 miss = (probability - real.to(probability.dtype)).masked_fill_(~valid, 0)
                 squares += miss.square_().sum(dtype=torch.float64)
                 if many:
                     said = scored.prediction[k] == 1
                     sure = torch.where(said, probability, 1 - probability)
-                    bins += binned(sure, said == real, valid, self.num_bins)
+                    bins += binned(sure, said == real, valid, size)
         if not many:
-            bins = binned(scored.confidence, scored.prediction == scored.target, scored.counted, self.num_bins)
+            hit = scored.prediction == scored.target
+            bins = binned(scored.confidence, hit, scored.counted, size)
         if self.labels.task == "binary":
-            squares = squares / 2  # both classes miss by the same
-        surprise = -sum(p.sum(dtype=torch.float64) for p in scored.log_probability_of_target())
+            squares /= 2  # both classes miss by the same
+        for found in scored.log_probability_of_target():
+            surprise -= found.sum(dtype=torch.float64)
         sums = torch.stack([bins[:, 0].sum(), surprise, squares])
         return {"bins": bins, "class_bins": class_bins, "sums": sums}
 

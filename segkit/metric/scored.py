@@ -187,7 +187,9 @@ class Scored(Answer):
             0 where the target is ignored.
         """
         if self.labels.task == "multiclass":
-            yield _over(self._logit_of_target() - self._level, self.temperature).masked_fill_(~self.counted, 0)
+            yield _over(self._logit_of_target() - self._level, self.temperature).masked_fill_(
+                ~self.counted, 0
+            )
             return
         for first, part in self.slices():
             many = self.labels.task == "multilabel"

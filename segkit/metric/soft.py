@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 PROTOCOL = {
     "prediction": "probabilities, not hard labels",
-    "soft_iou": "(I + s) / (P + T - I + s): I the sum of probabilities where the class is, P of all, T its pixels",
+    "soft_iou": (
+        "(I + s) / (P + T - I + s): I the sum of the class's probabilities where the target shows it, "
+        "P their sum over all pixels, T its pixels in the target, s the smoothing"
+    ),
     "soft_dice": "(2 I + s) / (P + T + s)",
     "per_class": "sums over the pixels of all images together",
     "mean": "over the classes that the target shows in the data set, each with the same weight",

@@ -1,12 +1,16 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
+from segkit.infer.measure import measure
 from segkit.infer.predictor import Predictor
 from segkit.metric import scored
-from segkit.types import LabelSpace, UserError
+from segkit.metric.counts import OverlapCounts
+from segkit.types import Batch, LabelSpace, UserError
 
 
 def space(count, task="multiclass"):
@@ -120,7 +124,38 @@ def test_other_arrays_are_one_clear_line(image, message):
         Predictor(Net(5), space(5)).predict(image)
 
 
-@pytest.mark.parametrize("wrong", [{"threshold": 1.5}, {"size": (0, 4)}, {"size": (4,)}])
+@pytest.mark.parametrize(("task", "count"), [("multiclass", 7), ("binary", 2), ("multilabel", 7)])
+def test_a_temperature_changes_probabilities_and_no_prediction_at_a_threshold_of_a_half(task, count):
+    labels = space(count, task)
+    net, image = Net(labels.num_logits), picture()
+    plain, warm = Predictor(net, labels), Predictor(net, labels, temperature=2.5)
+    expected = labels.probabilities(logits(net, image) / 2.5)[0].numpy()
+    np.testing.assert_allclose(warm.probabilities(image), expected, rtol=1e-5)
+    assert not np.allclose(plain.probabilities(image), expected, rtol=0.01)
+    assert np.array_equal(plain.predict(image), warm.predict(image))
+
+
+@pytest.mark.parametrize(("task", "count"), [("multiclass", 7), ("binary", 2), ("multilabel", 7)])
+def test_measuring_and_predicting_decide_alike_at_any_threshold_and_temperature(task, count):
+    labels = space(count, task)
+    net, image = Net(labels.num_logits), picture()
+    prediction = Predictor(net, labels, threshold=0.7, temperature=2.5).predict(image)
+    if task == "binary":
+        assert np.array_equal(prediction, logits(net, image)[0, 0].div(2.5).sigmoid() >= 0.7)
+        assert not np.array_equal(prediction, Predictor(net, labels, threshold=0.7).predict(image))
+    sizes = ((12, 20),)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
+    batch = Batch(pixels, torch.from_numpy(prediction)[None], torch.tensor([0]), ("a",), sizes, sizes)
+    counts = OverlapCounts(labels)
+    measure(net, labels, [batch], [counts], threshold=0.7, temperature=2.5)
+    assert counts.count().counts[0, :, 0].sum() == (prediction.sum() if task == "multilabel" else 240)
+    assert counts.count().counts[0, :, 1:].sum() == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"threshold": 1.5}, {"size": (0, 4)}, {"size": (4,)}, {"temperature": 0}, {"temperature": math.nan}],
+)
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UserError):
         Predictor(Net(5), space(5), **wrong)

@@ -11,6 +11,7 @@ import torch
 from segkit.metric.scored import Scored
 from segkit.types import LabelSpace
 
+
 def space(k: int, task: str = "multiclass") -> LabelSpace:
     return LabelSpace(
         tuple(f"c{i}" for i in range(k)), ((0, 0, 0),) * k, tuple((i,) for i in range(k)), task=task

@@ -191,7 +191,9 @@ def test_more_than_255_classes_are_no_special_case(pictures):
     some = pictures.random(labels, 0, (20, 20))
     probability, target = flat([some])
     found = numbers(Calibration(labels), [some], pictures.shown)
-    assert found["nll"] == pytest.approx(-probability[range(len(target)), target].log().mean().item(), rel=1e-5)
+    assert found["nll"] == pytest.approx(
+        -probability[range(len(target)), target].log().mean().item(), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("bins", [0, -3, 1001])

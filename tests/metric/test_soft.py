@@ -100,5 +100,5 @@ def test_the_order_of_the_pictures_does_not_matter(pictures, order, task):
 
 @pytest.mark.parametrize("smooth", [-1.0, float("nan"), float("inf")])
 def test_an_impossible_smoothing_is_refused(pictures, smooth):
-    with pytest.raises(UserError, match="metric.soft.smooth="):
+    with pytest.raises(UserError, match=r"metric\.soft\.smooth="):
         Soft(pictures.space(3), smooth=smooth)
