@@ -60,8 +60,7 @@ def train(cfg: Any) -> float | None:
             log.warning(
                 "no checkpoint was chosen as the best: validation did not take place, or gave no number"
             )
-        if "calibration" in config["metric"]:
-            _calibrate(trainer, module, data, run)
+        _calibrate(trainer, module, data, run)
         if config["test"]:
             _interruptible(trainer, lambda: _test(trainer, module, data, run, config["name"]))
     finally:
@@ -132,15 +131,15 @@ def _best(trainer: Any) -> float | None:
 
 
 def _calibrate(trainer: Any, module: Any, data: Any, run: Path) -> None:
-    """Fit a temperature for the best checkpoint on the validation part, and keep it there.
+    """Where calibration is measured, fit the best checkpoint's temperature on the validation part.
 
-    ``last.ckpt`` has none: it is what training goes on from, and other weights.
+    It is kept in ``best.ckpt``. ``last.ckpt`` has none: it is what training goes on from, and other weights.
     """
     from segkit.checkpoint import keep_temperature, read_checkpoint
     from segkit.infer.calibrate import calibrate, say
 
     best = run / "checkpoints" / "best.ckpt"
-    if not best.is_file():
+    if "calibration" not in module.meters or not best.is_file():
         return
     module.load_state_dict(read_checkpoint(best)["state_dict"])
     net = module.net.to(trainer.strategy.root_device)

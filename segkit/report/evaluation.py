@@ -80,13 +80,13 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
     if counts.confusion is not None:
         confusion(counts.confusion, labels, folder / "plots", evaluation.title)
     iou = [numbers["per_class"].get(name, {}).get("iou") for name in labels.names]
-    if "calibration" in numbers:
-        where = f"{about['split']} part"
-        reliability(numbers["calibration"], folder / "plots", evaluation.title, where)
     protocol = f"IoU over the {about['split']} part at {about['resolution']} resolution"
     class_iou_bars(
         [math.nan if v is None else v for v in iou], labels, folder / "plots", evaluation.title, protocol
     )
+    if "calibration" in numbers:
+        where = f"{about['split']} part"
+        reliability(numbers["calibration"], folder / "plots", evaluation.title, where)
     if "failure" in numbers:
         _draw_failure(folder / "plots", evaluation, numbers["failure"])
     return numbers
