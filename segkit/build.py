@@ -118,18 +118,21 @@ def network(model: Config, labels: LabelSpace) -> Segmenter:
     return Segmenter(_instantiate(model)(num_logits=labels.num_logits))
 
 
-def protocol(values: Config) -> Protocol:
-    """How overlap numbers are defined, from the metric group."""
-    return _instantiate(values["protocol"])
+def protocol(values: Config, labels: LabelSpace) -> Protocol:
+    """How numbers are defined, from the metric group."""
+    made: Protocol = _instantiate(values["protocol"])
+    made.check(labels)
+    return made
 
 
 def meters(values: Config, labels: LabelSpace) -> dict[str, ImageTable]:
     """What looks at predictions beside the counting of overlaps, from the metric group."""
-    return {
-        name: _instantiate(node)(labels=labels)
-        for name, node in values.items()
-        if name != "protocol" and node is not None
-    }
+    made, ignored = {}, protocol(values, labels).ignored(labels)
+    for name, node in values.items():
+        if name != "protocol" and node is not None:
+            made[name] = _instantiate(node)(labels=labels)
+            made[name].ignored = ignored
+    return made
 
 
 def loss(values: Config, data: SegmentationData) -> Any:
@@ -167,7 +170,7 @@ def module(config: Config, data: SegmentationData) -> SegmentationModule:
         scheduler=_instantiate(config["scheduler"]),
         passport={"version": __version__, "config": _anywhere(config), "labels": labels.to_dict()},
         channels_last=channels_last,
-        protocol=protocol(config["metric"]),
+        protocol=protocol(config["metric"], labels),
         meters=meters(config["metric"], labels),
         threshold=config["threshold"],
     )

@@ -31,7 +31,7 @@ def evaluate(cfg: Any) -> float | None:
     settings = build.plain(cfg)
     build.check_metric(settings["metric"])
     loaded = checkpoint.load(settings["run"])
-    data = checkpoint.evaluation_data(loaded, settings["data"])
+    labels, data = loaded.labels, checkpoint.evaluation_data(loaded, settings["data"])
     split = settings["split"]
     if split == "test" and not data.part("test"):
         log.warning("the data has no test part: measuring val, which has chosen the checkpoint")
@@ -40,9 +40,17 @@ def evaluate(cfg: Any) -> float | None:
     net = loaded.net.to(checkpoint.device(settings["device"]))
     if settings["calibrate"]:
         loaded = _calibrate(loaded, settings["data"])
-    overlaps, meters = OverlapCounts(loaded.labels), build.meters(settings["metric"], loaded.labels)
-    everything = [overlaps, *meters.values()]
-    measure(net, loaded.labels, batches, everything, settings["threshold"], loaded.temperature)
+    protocol, meters = build.protocol(settings["metric"], labels), build.meters(settings["metric"], labels)
+    overlaps = OverlapCounts(labels)
+    measure(
+        net,
+        labels,
+        batches,
+        [overlaps, *meters.values()],
+        settings["threshold"],
+        loaded.temperature,
+        protocol.ignored(labels),
+    )
     counts = overlaps.count()
     folder = Path(HydraConfig.get().runtime.output_dir)
     about = {
@@ -54,9 +62,9 @@ def evaluate(cfg: Any) -> float | None:
     }
     evaluation = Evaluation(
         counts,
-        loaded.labels,
+        labels,
         [data.part(split)[i] for i in counts.index],
-        build.protocol(settings["metric"]),
+        protocol,
         about,
         loaded.config["name"],
         {name: meter.compute() for name, meter in meters.items()},
@@ -65,7 +73,7 @@ def evaluate(cfg: Any) -> float | None:
     numbers = write_evaluation(folder, evaluation)
     print(table(numbers, about))
     print(f"results: {folder}")
-    if (page := make_page(folder, net, loaded.labels, data)) is not None:
+    if (page := make_page(folder, net, labels, data)) is not None:
         print(f"report: {page}")
     return numbers["mean"]["miou"]
 

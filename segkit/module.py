@@ -65,6 +65,7 @@ class SegmentationModule(lightning.LightningModule):
         self.make_optimizer, self.make_schedule = optimizer, scheduler
         self.passport = dict(passport)
         self.protocol, self.threshold = protocol or Protocol(), threshold
+        self.ignored = self.protocol.ignored(labels)
         self.overlap_counts = OverlapCounts(labels)
         self.meters = nn.ModuleDict(dict(meters or {}))
         self.loss_means = WeightedMeans(len(loss.names))
@@ -173,7 +174,7 @@ class SegmentationModule(lightning.LightningModule):
 
     def _measure(self, batch: Batch, meters: Sequence[ImageTable], temperature: float) -> None:
         for index, (logits, target) in zip(batch.index.tolist(), picture_logits(self, batch), strict=True):
-            scored = Scored(logits, target, index, self.labels, self.threshold, temperature)
+            scored = Scored(logits, target, index, self.labels, self.threshold, temperature, self.ignored)
             for meter in meters:
                 meter.update(scored)
             self._weigh(logits[None], target[None])

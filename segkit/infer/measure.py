@@ -21,6 +21,7 @@ def measure(
     meters: Sequence[ImageTable],
     threshold: float = 0.5,
     temperature: float = 1.0,
+    ignored: Sequence[int] = (),
 ) -> None:
     """Show every picture to every meter.
 
@@ -33,6 +34,7 @@ def measure(
         meters: What looks at the pictures; moved to the network's device.
         threshold: Probability from which on a sigmoid output counts as present.
         temperature: What logits are divided by before they become probabilities.
+        ignored: Classes whose pixels in the targets count nowhere.
     """
     device = next(net.parameters()).device
     meters = [meter.to(device) for meter in meters]
@@ -41,6 +43,6 @@ def measure(
         image, target = (t.to(device, non_blocking=True) for t in (batch.image, batch.target))
         moved = batch._replace(image=image, target=target)
         for index, (logits, own) in zip(batch.index.tolist(), picture_logits(net, moved), strict=True):
-            scored = Scored(logits, own, index, labels, threshold, temperature)
+            scored = Scored(logits, own, index, labels, threshold, temperature, ignored)
             for meter in meters:
                 meter.update(scored)

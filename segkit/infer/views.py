@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -48,6 +48,8 @@ def make_views(
     split: str,
     wanted: Sequence[Wanted],
     threshold: float = 0.5,
+    temperature: float = 1.0,
+    ignored: Sequence[int] = (),
 ) -> list[View]:
     """Label some samples, just as an evaluation does, and draw them.
 
@@ -59,6 +61,8 @@ def make_views(
         split: Their part.
         wanted: Which samples; two pictures of one sample in a row share its prediction.
         threshold: Probability from which on a sigmoid output counts as present.
+        temperature: What logits are divided by before they become probabilities.
+        ignored: Classes whose pixels in the target count nowhere.
 
     Returns:
         A view for each that is wanted, in the same order.
@@ -70,7 +74,7 @@ def make_views(
         if scored is None or last != index:
             moved = batch._replace(image=batch.image.to(device), target=batch.target.to(device))
             logits, own = next(picture_logits(net, moved))
-            scored, last = Scored(logits, own, index, labels, threshold), index
+            scored, last = Scored(logits, own, index, labels, threshold, temperature, ignored), index
         target, prediction = scored.target.cpu().numpy(), scored.prediction.cpu().numpy()
         views.append(draw_view(image, target, prediction, labels, batch.names[0], caption, box))
     return views
@@ -116,7 +120,12 @@ def pictures_of(
     """
     if record.metrics is None or not record.counts:
         return make_views(net, labels, data, "val", _spread(most, len(data.part("val")))), []
-    split, threshold = record.metrics.text("split"), record.metrics.number("threshold") or 0.5
+    split, left_out = record.metrics.text("split"), record.metrics.table("protocol").texts("ignored_classes")
+    how: dict[str, Any] = {
+        "threshold": record.metrics.number("threshold") or 0.5,
+        "temperature": record.metrics.number("temperature") or 1.0,
+        "ignored": [labels.names.index(name) for name in left_out if name in labels.names],
+    }
     _check_names(record, data, split)
     counts = shown_counts(record)
     doubted = [row.value for row in record.metrics.table("failure").rows("suspicious")]
@@ -128,8 +137,8 @@ def pictures_of(
         for d in suspicious_crops(counts, doubted, most)
     ]
     return (
-        make_views(net, labels, data, split, worst, threshold),
-        make_views(net, labels, data, split, crops, threshold),
+        make_views(net, labels, data, split, worst, **how),
+        make_views(net, labels, data, split, crops, **how),
     )
 
 

@@ -135,6 +135,7 @@ class Boundary(ImageTable):
         nan where there is no number; a mean over images that leaves nan out is a class's number.
         """
         score = rows["score"].copy()
+        score[:, list(self.ignored)] = np.nan
         if self.unit == "diagonal":
             score[..., -len(DISTANCES) :] /= rows["diagonal"][:, None, None]
         return score
@@ -153,6 +154,7 @@ class Boundary(ImageTable):
         images = defined.sum(0)  # [K, 7]
         score = np.where(images > 0, np.where(defined, values, 0).sum(0) / np.maximum(images, 1), np.nan)
         trimap = rates(rows["trimap"].sum(0))["iou"]
+        trimap[list(self.ignored)] = np.nan
         real, claimed = rows["shown"][..., 0], rows["shown"][..., 1]
         without = real & claimed & ~defined[..., 0]
         per_class = {

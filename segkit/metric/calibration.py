@@ -136,10 +136,12 @@ class Calibration(ImageTable):
 
     def _derive(self, total: Mapping[str, Array]) -> dict[str, Any]:
         pixels, surprise, squares = total["sums"].tolist()
+        shown = ~np.isin(np.arange(self.labels.num_classes), list(self.ignored))
         per_class = calibration_error(total["class_bins"])
+        per_class[list(self.ignored)] = np.nan
         return {
             "ece": plain(float(calibration_error(total["bins"]))),
-            "classwise_ece": plain(float(per_class.mean())),
+            "classwise_ece": plain(float(per_class[shown].mean())) if shown.any() else None,
             "nll": surprise / pixels if pixels else None,
             "brier": squares / pixels if pixels else None,
             "per_class": {n: {"ece": plain(e)} for n, e in zip(self.labels.names, per_class, strict=True)},

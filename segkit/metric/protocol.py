@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from segkit.metric.cells import Counts, at_parents, without
 from segkit.types import LabelSpace, UserError
 
@@ -45,6 +47,21 @@ class Protocol:
         ):
             if (value := getattr(self, key)) not in choices:
                 raise UserError(f"metric.protocol.{key}={value}: choose {', '.join(choices)}")
+
+    def check(self, labels: LabelSpace) -> None:
+        """Find out now whether it fits the labels, and not when everything is measured.
+
+        Raises:
+            UserError: As `apply`.
+        """
+        k = labels.num_classes
+        cells = None if labels.task == "multilabel" else np.zeros((0, 4), np.int64)
+        nothing = Counts(np.zeros((0, k, 3), np.int64), None, np.zeros(0, np.int64), cells)
+        apply(self, nothing, labels)
+
+    def ignored(self, labels: LabelSpace) -> list[int]:
+        """Indices of the classes that are ignored."""
+        return [labels.names.index(name) for name in self.ignore_classes]
 
 
 def apply(protocol: Protocol, counts: Counts, labels: LabelSpace) -> tuple[Counts, LabelSpace]:

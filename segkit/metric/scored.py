@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Self
 
@@ -147,9 +147,10 @@ class Scored(Answer):
         labels: What both mean.
         threshold: Probability from which on a sigmoid output counts as present.
         temperature: What logits are divided by before they become probabilities.
+        ignored: Classes whose pixels in the target count nowhere (not in a multilabel task).
 
     Attributes:
-        target: As given.
+        target: As given, the pixels of ``ignored`` classes ignored.
         index: As given.
     """
 
@@ -161,10 +162,13 @@ class Scored(Answer):
         labels: LabelSpace,
         threshold: float = 0.5,
         temperature: float = 1.0,
+        ignored: Sequence[int] = (),
     ) -> None:
         size = (int(target.shape[-2]), int(target.shape[-1]))
         super().__init__(logits, size, labels, threshold, temperature)
         self.target, self.index = target, index
+        for k in ignored:
+            self.target = self.target.masked_fill(target == k, labels.ignore_index)
 
     @cached_property
     def counted(self) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -42,6 +42,7 @@ class ImageTable(Metric):
 
     full_state_update = False
     index: list[Tensor]
+    ignored: Sequence[int] = ()  # classes that have no number: set by whoever knows the protocol
 
     def __init__(self, columns: Mapping[str, Column], **kwargs: Any) -> None:
         super().__init__(**kwargs)
