@@ -32,7 +32,8 @@ UNKNOWN = bytes(16)
 TICK = 20_000_000  # nanoseconds that the clock of a file system may stand still
 PLAIN = (str, int, float, Path, type(None))
 
-Item = tuple[Sample, bytes]  # a sample, and what is known of the contents of its files
+# A sample, and what is known of the contents of its files; `None`: nobody asks for their digest.
+Item = tuple[Sample, bytes | None]
 
 
 class Found(NamedTuple):
@@ -71,7 +72,7 @@ def collect(run: Run, kind: str, source: Source, samples: Sequence[Sample], cach
     """
     stamps = _stamps(source, samples) if cache else np.zeros((len(samples), 16), np.uint8)
     if cache is None or not stamps.any():
-        return join([f.table for f in run([(s, b"") for s in samples]) if f.table])
+        return join([f.table for f in run([(s, None) for s in samples]) if f.table])
     path = cache / f"{kind}-{_identity(source)}.npz"
     old = load(path)
     rows = _find(old, samples)

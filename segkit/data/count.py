@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -21,6 +21,8 @@ from segkit.data.table import Table
 from segkit.types import LabelSpace, Sample, Source, UserError
 
 MANY_PIXELS = 10**9  # below, threads are as fast as processes: nearly all of it is decoding
+MANY_BITS = 6  # of values; above, runs are faster than a histogram
+SMALL = 2**19  # pixels; above, runs are faster than a histogram
 EXACT = 2**24  # OpenCV returns counts as float32, whole up to here
 
 
@@ -60,22 +62,33 @@ def count_pixels(
     return np.asarray(collect(run, "count", source, samples, cache).columns["pixels"])
 
 
+class Mask(NamedTuple):
+    """What a mask file holds.
+
+    Attributes:
+        sample: Whose mask it is.
+        values: ``[t]`` the distinct values that are stored in it.
+        pixels: ``[t]`` int64, the pixels of each.
+        content: Digest of the file; `UNKNOWN` where nobody asks for it.
+    """
+
+    sample: Sample
+    values: NDArray[Any]
+    pixels: NDArray[np.int64]
+    content: bytes
+
+
 def count_chunk(source: Source, items: Sequence[Item]) -> Found:
     """Count the pixels of a chunk of samples.
 
     Raises:
         UserError: As `count_pixels`.
     """
-    rows = [_count(source, sample, known) for sample, known in items]
-    new = [row for row in rows if row is not None]
-    if not new:
-        return Found([False] * len(rows), None)
-    names = [sample.name for (sample, _), row in zip(items, rows, strict=True) if row is not None]
-    content = np.frombuffer(b"".join(c or UNKNOWN for _, c in new), np.uint8).reshape(-1, 16)
-    columns = {"pixels": np.stack([counts for counts, _ in new])}
-    return Found(
-        [row is not None for row in rows], Table(names, np.zeros_like(content), content, columns, {})
-    )
+    if isinstance(source, FileSource) and source.indexed:
+        return _count_files(source, items)
+    samples = [sample for sample, _ in items]
+    counts = [_count_target(source, sample) for sample in samples]
+    return Found([True] * len(items), _table(samples, [UNKNOWN] * len(items), np.stack(counts)))
 
 
 def class_counts(target: NDArray[Any], labels: LabelSpace) -> NDArray[np.int64]:
@@ -85,34 +98,87 @@ def class_counts(target: NDArray[Any], labels: LabelSpace) -> NDArray[np.int64]:
     if target.dtype != np.uint8:
         counts = np.bincount(target.ravel(), minlength=labels.num_classes)
         return counts[: labels.num_classes].astype(np.int64)
-    flat = target.reshape(-1, 1)
-    pieces = [flat[i : i + EXACT] for i in range(0, len(flat), EXACT)]
+    flat = target.reshape(1, -1)  # in one row: OpenCV counts short rows slowly
+    pieces = [flat[:, i : i + EXACT] for i in range(0, flat.size, EXACT)]
     total = sum(cv2.calcHist([p], [0], None, [256], [0, 256]).ravel().astype(np.int64) for p in pieces)
     return np.asarray(total)[: labels.num_classes]
 
 
-def _count(source: Source, sample: Sample, known: bytes) -> tuple[NDArray[np.int64], bytes] | None:
-    """Counts of a sample, and the digest of its mask; ``None`` where the mask is the known one."""
-    labels = source.labels
-    if not isinstance(source, FileSource):
-        target = source.read(sample)[1]
-    elif source.indexed and sample.mask is not None:
-        return _count_file(source, sample, sample.mask, known)
-    else:
-        target = source.read_target(sample)
-    empty = np.zeros(labels.num_classes, np.int64)
-    return (empty if target is None else class_counts(target, labels)), b""
+def _table(samples: Sequence[Sample], content: Sequence[bytes], counts: NDArray[np.int64]) -> Table:
+    digests = np.frombuffer(b"".join(content), np.uint8).reshape(-1, 16)
+    return Table([s.name for s in samples], np.zeros_like(digests), digests, {"pixels": counts}, {})
 
 
-def _count_file(
-    source: FileSource, sample: Sample, path: Path, known: bytes
-) -> tuple[NDArray[np.int64], bytes] | None:
-    data = read_bytes(path)
-    content = digest_bytes(data)
+def _count_target(source: Source, sample: Sample) -> NDArray[np.int64]:
+    target = source.read_target(sample) if isinstance(source, FileSource) else source.read(sample)[1]
+    if target is None:
+        return np.zeros(source.labels.num_classes, np.int64)
+    return class_counts(target, source.labels)
+
+
+def _count_files(source: FileSource, items: Sequence[Item]) -> Found:
+    found: list[Mask | None] = []
+    try:
+        for sample, known in items:
+            found.append(_count_file(source, sample, known))
+    finally:  # also when one cannot be read: an unknown id in a mask before it is named first
+        new = [mask for mask in found if mask]
+        counts = _encode(source, new) if new else None
+    fresh = [mask is not None for mask in found]
+    if counts is None:
+        return Found(fresh, None)
+    return Found(fresh, _table([m.sample for m in new], [m.content for m in new], counts))
+
+
+def _count_file(source: FileSource, sample: Sample, known: bytes | None) -> Mask | None:
+    """Count the values of a mask; ``None`` where it is the known one."""
+    if sample.mask is None:
+        return Mask(sample, np.zeros(0, np.uint8), np.zeros(0, np.int64), UNKNOWN)
+    data = read_bytes(sample.mask)
+    content = UNKNOWN if known is None else digest_bytes(data)
     if content == known:
         return None
-    stored = open_mask(path, data, source.labels.masks)
+    stored = open_mask(sample.mask, data, source.labels.masks)
     if stored.fault:
         raise UserError(stored.fault)
-    values, pixels_of = count_values(find_runs(stored.values))
-    return class_pixels(encode_values(source, sample, values), pixels_of, source.labels)[0], content
+    return Mask(sample, *_count_stored(stored.values), content)
+
+
+def _encode(source: FileSource, masks: Sequence[Mask]) -> NDArray[np.int64]:
+    """Pixels of each class ``[n, K]``, for all masks in one go: it takes long for the few values of one."""
+    values, place = np.unique(np.concatenate([mask.values for mask in masks]), return_inverse=True)
+    row = np.repeat(np.arange(len(masks)), [len(mask.values) for mask in masks])
+    pixels = np.zeros((len(masks), len(values)), np.int64)
+    pixels[row, place] = np.concatenate([mask.pixels for mask in masks])
+    try:
+        encoded = source.labels.encode(values[None].astype(np.uint32))[0]
+    except UserError:
+        for mask in masks:
+            encode_values(source, mask.sample, mask.values)  # names the first mask and the likely cause
+        raise
+    return class_pixels(encoded, pixels, source.labels)[0]
+
+
+def _count_stored(mask: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Distinct values of a mask ``[H, W]``, and the pixels of each.
+
+    Small masks are counted by a histogram: threads wait for each other at every call, and it takes
+    few. It is slow where neighbors are equal, since it adds to a number that it has only just
+    written; values below 64 leave room in a byte for the column, which parts neighbors.
+    """
+    if mask.dtype != np.uint8 or mask.size > SMALL:
+        return count_values(find_runs(mask))
+    top = int(mask.max())
+    shift = top == 255  # often means ignored: becomes 0, and all others one more
+    if shift:
+        mask = mask + np.uint8(1)
+        top = int(mask.max())
+    bits = top.bit_length()
+    if bits > MANY_BITS:
+        values, counts = count_values(find_runs(mask))
+    else:
+        mask = mask | np.arange(mask.shape[1]).astype(np.uint8) << bits
+        bins = cv2.calcHist([mask], [0], None, [256], [0, 256]).reshape(-1, 2**bits).sum(0)
+        (values,) = bins.nonzero()
+        counts = bins[values].astype(np.int64)
+    return (values - shift).astype(np.uint8), counts

@@ -7,8 +7,10 @@ picture for a truncated one, so completeness is checked here. It costs 0.1 ms pe
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -26,7 +28,7 @@ def read_bytes(path: Path) -> bytes:
         UserError: It is missing, empty, truncated or damaged.
     """
     try:
-        data = path.read_bytes()
+        data = _contents(path)
     except OSError as error:
         raise unreadable(path, error) from error
     if fault := _incomplete(data):
@@ -69,7 +71,10 @@ def is_grey_png(data: bytes) -> bool:
     width, height = struct.unpack_from(">II", data, 16)
     if width * height > (Image.MAX_IMAGE_PIXELS or 0):
         return False
-    return not any(word in data for word in (b"tRNS", b"eXIf", b"acTL", b"Raw profile"))
+    return not any(
+        kind in (b"tRNS", b"eXIf", b"acTL") or data.startswith(b"Raw profile", begin)
+        for kind, begin, _ in _png_chunks(data)
+    )
 
 
 def orientation(image: Image.Image | None) -> int:
@@ -98,6 +103,15 @@ def too_large(path: Path) -> UserError:
     """Say how large a picture may be."""
     limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6  # Pillow's own guard against decompression bombs
     return UserError(f"{path} has more than {limit} million pixels; cut it into tiles first")
+
+
+def _contents(path: Path) -> bytes:
+    """Read a file with half the system calls of `Path.read_bytes`: after each a thread waits its turn."""
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        return os.read(file, os.fstat(file).st_size)
+    finally:
+        os.close(file)
 
 
 def _incomplete(data: bytes) -> str | None:
@@ -135,17 +149,24 @@ def _tiff_fault(data: bytes) -> str | None:
 
 
 def _png_fault(data: bytes) -> str | None:
-    position = len(PNG)
-    while position + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, position)
-        kind, end = data[position + 4 : position + 8], position + 8 + length
-        if end + 4 > len(data):
-            break
+    view = memoryview(data)
+    for kind, begin, end in _png_chunks(data):
         if kind[0] < ord("a"):  # upper case: a chunk that decoding depends on
             (checksum,) = struct.unpack_from(">I", data, end)
-            if zlib.crc32(memoryview(data)[position + 4 : end]) != checksum:
+            if zlib.crc32(view[begin - 4 : end]) != checksum:
                 return "its contents are damaged (wrong checksum)"
         if kind == b"IEND":
             return None
-        position = end + 4
     return "it is truncated"
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind of each whole chunk, and where what it holds begins and ends."""
+    begin = len(PNG) + 8  # behind the length and the kind
+    while begin + 4 <= len(data):
+        (length,) = struct.unpack_from(">I", data, begin - 8)
+        end = begin + length
+        if end + 4 > len(data):
+            return
+        yield data[begin - 4 : begin], begin, end
+        begin = end + 12

@@ -64,7 +64,7 @@ class Row:
     content: bytes = b""
 
 
-def look(source: Source, sample: Sample, known: bytes = b"") -> Row | None:
+def look(source: Source, sample: Sample, known: bytes | None = None) -> Row | None:
     """Read a sample and measure it; a fault of the sample is noted, never raised.
 
     Args:
@@ -132,7 +132,8 @@ def _look_at_mask(row: Row, source: FileSource, sample: Sample, data: bytes) -> 
     if stored.fault:
         raise UserError(stored.fault)
     encoded = encode_values(source, sample, values)
-    row.pixels, row.ignored = class_pixels(encoded, pixels, labels)
+    row.pixels, ignored = class_pixels(encoded, pixels, labels)
+    row.ignored = int(ignored)
     if encoded.ndim == 1:
         merged = len(set(encoded.tolist())) < len(encoded)
         classes = translate(runs.value, values, encoded)
@@ -168,14 +169,22 @@ def encode_values(source: FileSource, sample: Sample, values: NDArray[Any]) -> N
 
 def class_pixels(
     encoded: NDArray[Any], pixels: NDArray[np.int64], labels: LabelSpace
-) -> tuple[NDArray[np.int64], int]:
-    """Pixels of each class ``[K]`` and ignored ones, from those of each value (`encode_values`)."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels of each class and ignored ones from those of each value.
+
+    Args:
+        encoded: The values, as `encode_values` gives them.
+        pixels: ``[..., t]``, of one mask or several.
+        labels: The label space.
+
+    Returns:
+        ``[..., K]`` and ``[...]``.
+    """
     if encoded.ndim == 2:
-        ignored = pixels[encoded[:, 0] == labels.ignore_index].sum()
-        return pixels @ (encoded == 1), int(ignored)
-    counts = np.zeros(labels.ignore_index + 1, np.int64)
-    np.add.at(counts, encoded, pixels)
-    return counts[: labels.num_classes], int(counts[labels.ignore_index])
+        return pixels @ (encoded == 1), pixels[..., encoded[:, 0] == labels.ignore_index].sum(-1)
+    counts = np.zeros((*pixels.shape[:-1], labels.ignore_index + 1), np.int64)
+    np.add.at(counts.T, encoded, pixels.T)
+    return counts[..., : labels.num_classes], counts[..., labels.ignore_index]
 
 
 def _measure_image(row: Row, image: NDArray[np.uint8]) -> None:
@@ -198,7 +207,8 @@ def _measure_target(row: Row, target: NDArray[Any], labels: LabelSpace) -> None:
     if target.ndim == 2:
         runs = find_runs(target)
         values, pixels = count_values(runs)
-        row.pixels, row.ignored = class_pixels(values, pixels, labels)
+        row.pixels, ignored = class_pixels(values, pixels, labels)
+        row.ignored = int(ignored)
         regions = find_regions(runs, labels.num_classes)
     else:
         row.pixels = (target == 1).sum((0, 1), dtype=np.int64)
