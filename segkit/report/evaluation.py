@@ -12,6 +12,7 @@ import numpy as np
 
 from segkit.files import write_json, write_npz
 from segkit.metric.cells import Counts
+from segkit.metric.interval import intervals
 from segkit.metric.overlap import image_scores, overlap
 from segkit.metric.protocol import Protocol
 from segkit.metric.table import ImageTable
@@ -50,14 +51,16 @@ class Evaluation:
 def numbers_of(evaluation: Evaluation) -> dict[str, Any]:
     """Every number, in plain containers, as it stands in ``metrics.json``."""
     counts, labels, protocol = evaluation.counts, evaluation.labels, evaluation.protocol
-    numbers = {
-        "name": evaluation.title,
-        **evaluation.about,
-        "images": len(counts.index),
-        **overlap(counts, labels, protocol),
-    }
+    groups = [sample.group for sample in evaluation.samples]
+
+    def measured(protocol: Protocol) -> dict[str, Any]:
+        interval = intervals(counts, labels, protocol, groups)
+        return {**overlap(counts, labels, protocol), "interval": interval}
+
+    about = {"name": evaluation.title, **evaluation.about, "images": len(counts.index)}
+    numbers = {**about, **measured(protocol)}
     if protocol.level == "class" and any(labels.parents) and labels.task != "multilabel":
-        numbers["category"] = overlap(counts, labels, replace(protocol, level="category"))
+        numbers["category"] = measured(replace(protocol, level="category"))
     for name, meter in evaluation.meters.items():
         numbers[name] = meter.numbers(evaluation.tables[name])
     return numbers
@@ -109,11 +112,20 @@ def arrays_of(evaluation: Evaluation) -> dict[str, Any]:
         "index": counts.index,
         "names": np.array([s.name for s in samples], str),
         "groups": np.array([s.group for s in samples], str),
-        "classes": np.array(evaluation.labels.names, str),
-        "colors": np.array(evaluation.labels.colors, np.uint8),
+        **_label_arrays(evaluation.labels),
     }
     if counts.cells is not None:
         arrays |= {"confusion": counts.confusion, "cells": counts.cells}
     for name, table in evaluation.tables.items():
         arrays |= {f"{name}/{column}": values for column, values in table.items() if column != "index"}
     return arrays
+
+
+def _label_arrays(labels: LabelSpace) -> dict[str, Any]:
+    """What counts mean: enough to derive every number again (`segkit.report.stored`)."""
+    return {
+        "task": np.array(labels.task, str),
+        "classes": np.array(labels.names, str),
+        "colors": np.array(labels.colors, np.uint8).reshape(-1, 3),
+        "parents": np.array(labels.parents, str),
+    }
