@@ -10,6 +10,7 @@ VERBS = {
     "train": "train a model and measure it",
     "evaluate": "measure a trained model on any part or data",
     "report": "make the page of a run or an evaluation anew",
+    "compare": "say whether one run is better than another, and where",
     "predict": "label new pictures with a trained model",
 }
 

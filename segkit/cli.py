@@ -25,15 +25,19 @@ USER_ERROR = 2  # exit code: the user can mend it
 INTERRUPTED = 130  # exit code: Ctrl-C, as shells report it
 
 
-def launch(verb: str, task: Callable[[Any], Any]) -> None:
+def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, several: bool = False) -> None:
     """Run a verb: compose its configuration from ``sys.argv``, call ``task`` with it, exit.
 
     Args:
         verb: Name of the command and of its file in ``conf/``.
         task: Takes the composed ``DictConfig``; in a sweep it is called once per job.
+        bare: Key that takes arguments which are typed without one, such as ``runs``.
+        several: The key takes a list of them, else one.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come to us instead of being printed by Hydra
-    sys.argv[1:] = _arranged(["strict=true" if a == "--strict" else a for a in sys.argv[1:]])
+    typed = ["strict=true" if a == "--strict" else a for a in sys.argv[1:]]
+    with _one_line(verb):
+        sys.argv[1:] = _arranged(with_key(typed, bare, several) if bare else typed)
 
     @functools.wraps(task)  # Hydra names the log after the task's module
     def guarded(cfg: Any) -> Any:
@@ -188,6 +192,52 @@ def _value(arguments: list[str], key: str) -> str | None:
     """The last value that the command line gives to a key."""
     found = [a.partition("=")[2] for a in arguments if a.partition("=")[0] == key]
     return found[-1].strip("'\"") if found else None
+
+
+# Hydra's options that take the next argument as their value.
+WITH_VALUE = {
+    *("--cfg", "-c", "--package", "-p", "--config-name", "-cn", "--config-path", "-cp"),
+    *("--config-dir", "-cd", "--info", "-i", "--experimental-rerun"),
+}
+
+
+def with_key(arguments: Sequence[str], key: str, several: bool) -> list[str]:
+    """Give arguments that are typed without a key the key that they are meant for.
+
+    ``RUN_A RUN_B`` becomes ``runs=['RUN_A','RUN_B']`` (``several``), ``RUN`` becomes ``run='RUN'``.
+    Quoted for Hydra, so that a path may hold spaces, commas, ``=``, quotes and dollar signs.
+
+    Raises:
+        UserError: More than one where one is taken, or the key is given as well.
+    """
+    before = ["", *arguments]
+    places = [i for i, a in enumerate(arguments) if before[i] not in WITH_VALUE and _is_bare(a)]
+    if not places:
+        return list(arguments)
+    values = [arguments[i] for i in places]
+    if _value(list(arguments), key) is not None:
+        raise UserError(f"{values[0]}: type it as part of {key}=, or leave {key}= out")
+    if len(values) > 1 and not several:
+        raise UserError(f"{' '.join(values)}: takes one, got {len(values)}; quote a path that has spaces")
+    quoted = ",".join(map(_quoted, values))
+    rest = [a for i, a in enumerate(arguments) if i not in places]
+    return [*rest, f"{key}=[{quoted}]" if several else f"{key}={quoted}"]
+
+
+def _is_bare(argument: str) -> bool:
+    """Neither an option nor KEY=VALUE: keys hold no slash, but for Hydra's own groups."""
+    if argument.startswith("-") or (argument.startswith("~") and not argument.startswith("~/")):
+        return False
+    head, equals, _ = argument.partition("=")
+    foreign = "/" in head and not head.lstrip("+~").startswith("hydra/")
+    return not equals or foreign or os.path.exists(argument)  # noqa: PTH110  # Path raises for long texts
+
+
+def _quoted(value: str) -> str:
+    """A string of Hydra's grammar that stands for ``value`` literally."""
+    value = re.sub(r"(\\*)'", lambda m: f"{m[1]}{m[1]}\\'", value)  # quotes, and backslashes before them
+    value = re.sub(r"(\\+)$", r"\1\1", value)
+    return "'" + value.replace("${", "\\${") + "'"
 
 
 def _arranged(arguments: list[str]) -> list[str]:

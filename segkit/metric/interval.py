@@ -47,7 +47,7 @@ class Units(NamedTuple):
     """
 
     of: Array
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody misses
     word: str
 
 
