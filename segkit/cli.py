@@ -215,7 +215,7 @@ def with_key(arguments: Sequence[str], key: str, several: bool) -> list[str]:
     if not places:
         return list(arguments)
     values = [arguments[i] for i in places]
-    if _value(list(arguments), key) is not None:
+    if any(a.startswith(f"{key}=") for a in arguments):
         raise UserError(f"{values[0]}: type it as part of {key}=, or leave {key}= out")
     if len(values) > 1 and not several:
         raise UserError(f"{' '.join(values)}: takes one, got {len(values)}; quote a path that has spaces")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from segkit.cli import _one_line
+from segkit.cli import _one_line, with_key
+from segkit.error import UserError
 
 
 def _run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -15,7 +16,7 @@ def _run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "report"])
+@pytest.mark.parametrize("verb", ["train", "evaluate", "compare", "predict", "report"])
 def test_help_explains_the_groups_and_keys_from_any_directory(verb, tmp_path):
     done = _run("-m", f"segkit.{verb}", "--help", cwd=tmp_path)
     assert done.returncode == 0
@@ -77,3 +78,49 @@ def test_ctrl_c_is_one_line_and_exit_code_130(capsys):
         raise KeyboardInterrupt
     assert stopped.value.code == 130
     assert capsys.readouterr().err == "segkit split: stopped\n"
+
+
+ODD = [
+    "plain",
+    "with space",
+    "a,b",
+    "runs/lr=0.1",
+    "it's",
+    "C:\\dir\\",
+    "${seed}",
+    "[a]",
+    "{b: c}",
+    "ü",
+    "a\\'b",
+    '"q"',
+]
+
+
+@pytest.mark.parametrize("several", [True, False])
+@pytest.mark.parametrize("path", ODD)
+def test_a_bare_argument_reaches_its_key_as_it_was_typed(path, several):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    (override,) = with_key([path], "runs", several)
+    parsed = OverridesParser.create().parse_override(override)
+    assert parsed.key_or_group == "runs"
+    found = OmegaConf.create({"runs": parsed.value(), "seed": 3}).runs
+    assert (list(found) if several else [found]) == [path]
+
+
+def test_options_and_keys_are_left_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lr=0.1").mkdir()
+    typed = ["--multirun", "one", "seed=1", "hydra/help=train", "+x.y=2", "--cfg", "job", "~seed", "lr=0.1"]
+    assert with_key(typed, "runs", several=True) == [
+        *("--multirun", "seed=1", "hydra/help=train", "+x.y=2", "--cfg", "job", "~seed"),
+        "runs=['one','lr=0.1']",
+    ]
+    assert with_key(["seed=1"], "runs", several=True) == ["seed=1"]
+
+
+def test_one_key_takes_one_bare_argument():
+    assert with_key(["my run", "seed=1"], "run", several=False) == ["seed=1", "run='my run'"]
+    with pytest.raises(UserError, match="my run: takes one, got 2; quote a path that has spaces"):
+        with_key(["my", "run"], "run", several=False)

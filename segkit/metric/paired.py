@@ -33,7 +33,7 @@ import numpy as np
 
 from segkit.error import plural
 from segkit.metric.cells import Counts
-from segkit.metric.interval import LEVEL, Drawn, Resampled, Units, draw, t_quantile
+from segkit.metric.interval import LEVEL, RESAMPLES, Drawn, Resampled, Units, draw, t_quantile
 from segkit.metric.overlap import image_scores, plain
 from segkit.metric.protocol import Protocol, apply
 from segkit.types import LabelSpace
@@ -65,7 +65,9 @@ class Measured(NamedTuple):
     images: Array
 
 
-def measured(counts: Counts, labels: LabelSpace, protocol: Protocol, units: Units) -> Measured:
+def measured(
+    counts: Counts, labels: LabelSpace, protocol: Protocol, units: Units, resamples: int = RESAMPLES
+) -> Measured:
     """Numbers of one run; the same units give the same resamples for every run.
 
     Raises:
@@ -75,7 +77,7 @@ def measured(counts: Counts, labels: LabelSpace, protocol: Protocol, units: Unit
     here = Resampled(seen.counts, merged, protocol, units).at(np.ones((1, units.count)))
     classes = {name: c for c, name in enumerate(merged.names) if name not in protocol.ignore_classes}
     scores = image_scores(seen.counts[:, list(classes.values())])
-    return Measured(classes, here, draw(counts, labels, protocol, units), scores)
+    return Measured(classes, here, draw(counts, labels, protocol, units, resamples), scores)
 
 
 def differences(a: Sequence[Measured], b: Sequence[Measured], units: Units) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Sequence
@@ -58,7 +59,8 @@ def read_stored(folder: Path) -> Stored:
             )
     try:
         numbers = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        with np.load(folder / "counts.npz") as arrays:
+        content = io.BytesIO((folder / "counts.npz").read_bytes())  # numpy leaves a damaged file open
+        with np.load(content) as arrays:
             kept = {name: arrays[name] for name in arrays.files if "/" not in name}
         labels = _labels(kept)
         cells = kept.get("cells")

@@ -25,9 +25,9 @@ def found_of(hits, size=400):
     return Counts(counts, None, np.arange(len(hits)))
 
 
-def runs_of(*hits, units, protocol=None):
+def runs_of(*hits, units):
     k = hits[0].shape[1]
-    return [measured(found_of(h), space(k), protocol or Protocol(), units) for h in hits]
+    return [measured(found_of(h), space(k), Protocol(), units, 500) for h in hits]
 
 
 def test_a_paired_difference_worked_by_hand():

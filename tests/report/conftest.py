@@ -151,3 +151,77 @@ def copy(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / "report.html").unlink()
     return tmp_path / "run"
+
+
+def made_up(images: int, k: int, seed: int = 0, good: float = 0.8, targets: int = 0):
+    """Counts of n images of 1,000 pixels, a share ``good`` of which is right; the same targets."""
+    sizes = np.random.default_rng(targets).multinomial(1000, np.full(k, 1 / k), images)
+    rng, cells = np.random.default_rng(seed + 100), []
+    for image in range(images):
+        for target in range(k):
+            share = np.full(k, (1 - good) / (k - 1))
+            share[target] = good
+            found = rng.multinomial(sizes[image, target], rng.dirichlet(60 * share))
+            cells += [[image, target, p, n] for p, n in enumerate(found) if n]
+    return counts_of(np.array(cells, np.int64), np.arange(images), k)
+
+
+@pytest.fixture(scope="session")
+def write_run():
+    """``write_run(folder, counts, labels, ...)``: what a training run with these counts leaves."""
+
+    def write(
+        folder: Path,
+        counts,
+        labels: LabelSpace,
+        seed: int = 0,
+        lr: float = 0.1,
+        names=None,
+        groups=None,
+        protocol=None,
+        recipe: bool = True,
+        **about,
+    ) -> Path:
+        n = len(counts.index)
+        names = names or [f"city/{i:03}" for i in range(n)]
+        groups = groups or [""] * n
+        samples = [Sample(name, Path(), group=g) for name, g in zip(names, groups, strict=True)]
+        about = {
+            "checkpoint": "checkpoints/best.ckpt",
+            "split": "test",
+            "resolution": "native",
+            "threshold": 0.5,
+            **about,
+        }
+        write_evaluation(
+            folder, Evaluation(counts, labels, samples, protocol or Protocol(), about, folder.name)
+        )
+        if recipe:
+            config = {
+                "model": {"_target_": "m", "depth": 3},
+                "data": {"num_workers": seed},
+                "optimizer": {"lr": lr},
+                "seed": seed,
+                "name": folder.name,
+            }
+            (folder / ".hydra").mkdir()
+            (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config))
+            card = {"command": f"python -m segkit.train seed={seed}", "versions": {"segkit": None}}
+            (folder / "run.json").write_text(json.dumps(card))
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def counted():
+    """`made_up`, for tests."""
+    return made_up
+
+
+@pytest.fixture(scope="session")
+def five() -> LabelSpace:
+    names = ("road", "car", "sky", "tree", "sign")
+    colors = ((128, 64, 128), (0, 0, 142), (70, 130, 180), (107, 142, 35), (220, 220, 0))
+    parents = ("flat", "thing", "rest", "rest", "thing")
+    return LabelSpace(names, colors, tuple((i,) for i in range(5)), parents=parents)
