@@ -123,8 +123,9 @@ def difference(a: Series, b: Series, n: int) -> dict[str, Any]:
     Returns:
         ``a``, ``b`` (means over repeats), ``difference``, ``interval`` (95 %), ``standard_error``,
         ``images_error`` and ``seeds_error`` (its two parts), ``freedom``, ``p`` (two-sided),
-        ``probability``: the share of the resamples in which B is better (ties count half; the
-        spread of seeds is not in it). ``None`` where not defined.
+        ``probability``: the share of the resamples in which B is better (ties count half), with
+        repeats the share above 0 of the t distribution that gives the interval. ``None`` where
+        not defined.
     """
     first, second = float(np.mean(a[0])), float(np.mean(b[0]))
     found = {"a": plain(first), "b": plain(second), "difference": plain(second - first)}
@@ -137,15 +138,18 @@ def difference(a: Series, b: Series, n: int) -> dict[str, Any]:
     error, freedom = _combined(parts)
     reach = t_quantile((1 + LEVEL) / 2, freedom) * error
     d = second - first
-    return found | {
-        "interval": [d - reach, d + reach],
-        "standard_error": error,
-        "images_error": math.sqrt(parts[0][0]),
-        "seeds_error": math.sqrt(sum(v for v, _ in parts[1:])) if len(parts) > 1 else None,
-        "freedom": freedom,
-        "p": _two_sided(d, error, freedom),
-        "probability": float((drawn > 0).mean() + (drawn == 0).mean() / 2),
-    }
+    return (
+        found
+        | {
+            "interval": [max(-1.0, d - reach), min(1.0, d + reach)],  # the numbers lie between 0 and 1
+            "standard_error": error,
+            "images_error": math.sqrt(parts[0][0]),
+            "seeds_error": math.sqrt(sum(v for v, _ in parts[1:])) if len(parts) > 1 else None,
+            "freedom": freedom,
+            "p": _two_sided(d, error, freedom),
+            "probability": float((drawn > 0).mean() + (drawn == 0).mean() / 2),
+        }
+    )
 
 
 def _seeds(a: Sequence[float], b: Sequence[float]) -> list[tuple[float, int]]:
@@ -167,11 +171,16 @@ def _combined(parts: Sequence[tuple[float, int]]) -> tuple[float, float]:
 
 
 def _two_sided(d: float, error: float, freedom: float) -> float:
+    return 2 * _above(-abs(d), error, freedom)
+
+
+def _above(d: float, error: float, freedom: float) -> float:
+    """Share of Student's t distribution with this mean and standard error that lies above 0."""
     from scipy.special import stdtr
 
     if error == 0:
-        return 1.0 if d == 0 else 0.0
-    return float(2 * stdtr(freedom, -abs(d) / error))
+        return 0.5 if d == 0 else float(d > 0)
+    return float(stdtr(freedom, d / error))
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
@@ -235,7 +244,8 @@ def verdict(
         word = "better" if d > 0 else "worse"
         figures = f"{abs(d):.{digits}f} [{size[0]:.{digits}f}, {size[1]:.{digits}f}] in mIoU"
         return Said("b" if d > 0 else "a", f"{b} is {word} by {figures} on these {where}{seeds}")
-    no = f"no difference that these {where} can show"
+    several = "" if runs == (1, 1) else f" and {sum(runs)} runs"
+    no = f"no difference that these {where}{several} can show"
     if d == 0 and entry["standard_error"] == 0:
         return Said(None, f"{no}: mIoU is the same in every resample")
     figures = f"{d:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}] in mIoU"
@@ -258,23 +268,23 @@ def needed(entry: Mapping[str, Any], n: int) -> int | None:
 
     Without repeats ``n ((1.96 + 0.84) e / |d|)^2`` with the standard error e: enough for a power of
     80 % at a level of 5 %. With repeats more images make only their own part of the variance
-    smaller: ``n e_images^2 / ((d / 2.8)^2 - e_seeds^2)``, and none where that is not positive.
+    smaller: ``n e_images^2 / ((d / 2.8)^2 - e_seeds^2)``; ``None`` where that is not positive or no
+    more than n, for then it is the few seeds that hide the difference.
     """
     rest = (entry["difference"] / POWER) ** 2 - (entry["seeds_error"] or 0.0) ** 2
-    if rest <= 0:
+    number = n * entry["images_error"] ** 2 / rest if rest > 0 else math.inf
+    if number > MOST or (entry["seeds_error"] and number <= n):
         return None
-    number = n * entry["images_error"] ** 2 / rest
-    if not math.isfinite(number) or number > MOST:
-        return None
-    digits = max(0, math.floor(math.log10(max(1, number))) - 1)
-    return max(1, round(number / 10**digits)) * 10**digits
+    number = max(number, n + 1)  # n were not enough, because few units make t large
+    digits = max(0, math.floor(math.log10(number)) - 1)
+    return round(number / 10**digits) * 10**digits
 
 
 def _enough(entry: Mapping[str, Any], number: int | None, units: Units) -> str:
     if number is not None:
         return f"about {number:,} {units.word}s like these would be needed to tell a difference of that size"
     if entry["seeds_error"] and entry["difference"] != 0:
-        return f"more {units.word}s would not tell, for it is within the spread of seeds: run more seeds"
+        return f"more {units.word}s would not tell, for the spread of few seeds hides it: run more seeds"
     return f"no practical number of {units.word}s would tell a difference of that size"
 
 

@@ -26,7 +26,10 @@ WORDS = {
         "images (groups where there are groups), times sqrt(n / (n - 1)); with repeats the spread of seeds "
         "is added (Welch, Satterthwaite)"
     ),
-    "probability": "share of the resamples of images in which the second is better, ties count half",
+    "probability": (
+        "share of the resamples of images in which the second is better, ties count half; with repeats, share "
+        "above 0 of the t distribution that gives the interval"
+    ),
     "p": "two-sided, of Student's t",
     "p_holm": "p of a class, corrected by Holm for as many looks as there are classes",
     "per_image": "mean IoU of an image over the classes that appear in its target or prediction",

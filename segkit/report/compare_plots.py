@@ -37,8 +37,8 @@ def forest(pair: Pair, colors: Mapping[str, tuple[int, int, int]], folder: Path,
     rows: dict[str, Any] = {**pair.numbers["per_class"], "mIoU": pair.numbers["mean"]["miou"]}
     a, b, count = pair.a.letter, pair.b.letter, len(rows)
     high, letters = (0.32, 9.5) if count <= MANY else (0.165, 7.0)
-    label = f"IoU of {b} - IoU of {a} (share; right of 0: {b} is better)"
-    axes = plot(title, "difference with 95 % interval", label, "", (7.8, 1.5 + high * count))
+    label = f"IoU of {b} - IoU of {a} (-1 to 1; right of 0 {b} is better)"
+    axes = plot(title, "difference with 95 % interval", label, "", (6.4, 1.5 + high * count))
     axes.axvline(0, color=INK, lw=1)
     for row, (name, entry) in enumerate(rows.items()):
         _row(axes, row, entry, bold=name == "mIoU")
@@ -112,15 +112,19 @@ def per_image(pair: Pair, names: Iterable[str], folder: Path, title: str) -> Pat
     better, worse = int((change[known] > 0).sum()), int((change[known] < 0).sum())
     equal = int(known.sum()) - better - worse
     subtitle = f"mean IoU of each image: {better} better in {b}, {worse} worse, {equal} equal"
-    axes = plot(title, subtitle, f"IoU in {a} (0 to 1)", f"IoU in {b} (0 to 1)", (5.8, 5.8))
+    axes = plot(title, subtitle, f"IoU in {a} (0 to 1)", f"IoU in {b} (0 to 1)", (5.4, 5.4))
     color = np.where(change > 0, BLUE, np.where(change < 0, VERMILLION, PALE))
     axes.plot([0, 1], [0, 1], color=INK, lw=1)
     axes.scatter(pair.a.images[known], pair.b.images[known], 22, color[known], alpha=0.7, linewidth=0)
     axes.set_aspect("equal")
-    axes.set_xlim(-0.02, 1.02)
-    axes.set_ylim(-0.02, 1.02)
-    axes.text(0.02, 0.97, f"{b} better", color=BLUE, fontsize=9.5, va="top")
-    axes.text(0.98, 0.03, f"{b} worse", color=VERMILLION, fontsize=9.5, ha="right")
+    both = np.concatenate([pair.a.images[known], pair.b.images[known]]) if known.any() else np.array([0, 1])
+    pad = max(0.02, 0.06 * float(np.ptp(both)))
+    limits = (float(both.min()) - pad, float(both.max()) + pad)
+    axes.set_xlim(limits)
+    axes.set_ylim(limits)
+    corner: dict[str, Any] = {"transform": axes.transAxes, "fontsize": 9.5}
+    axes.text(0.02, 0.98, f"{b} better", color=BLUE, va="top", **corner)
+    axes.text(0.98, 0.02, f"{b} worse", color=VERMILLION, ha="right", **corner)
     rows = [
         {"sample": name, "a": _six(x), "b": _six(y), "difference": _six(y - x)}
         for name, x, y in zip(names, pair.a.images, pair.b.images, strict=True)
