@@ -138,18 +138,17 @@ def difference(a: Series, b: Series, n: int) -> dict[str, Any]:
     error, freedom = _combined(parts)
     reach = t_quantile((1 + LEVEL) / 2, freedom) * error
     d = second - first
-    return (
-        found
-        | {
-            "interval": [max(-1.0, d - reach), min(1.0, d + reach)],  # the numbers lie between 0 and 1
-            "standard_error": error,
-            "images_error": math.sqrt(parts[0][0]),
-            "seeds_error": math.sqrt(sum(v for v, _ in parts[1:])) if len(parts) > 1 else None,
-            "freedom": freedom,
-            "p": _two_sided(d, error, freedom),
-            "probability": float((drawn > 0).mean() + (drawn == 0).mean() / 2),
-        }
-    )
+    better = float((drawn > 0).mean() + (drawn == 0).mean() / 2)
+    known = {
+        "interval": [max(-1.0, d - reach), min(1.0, d + reach)],  # the numbers lie between 0 and 1
+        "standard_error": error,
+        "images_error": math.sqrt(parts[0][0]),
+        "seeds_error": math.sqrt(sum(v for v, _ in parts[1:])) if len(parts) > 1 else None,
+        "freedom": freedom,
+        "p": 2 * _above(-abs(d), error, freedom),
+        "probability": _above(d, error, freedom) if len(parts) > 1 else better,
+    }
+    return found | known
 
 
 def _seeds(a: Sequence[float], b: Sequence[float]) -> list[tuple[float, int]]:
@@ -168,10 +167,6 @@ def _combined(parts: Sequence[tuple[float, int]]) -> tuple[float, float]:
     total = sum(v for v, _ in parts)
     below = sum(v**2 / f for v, f in parts)
     return math.sqrt(total), total**2 / below if below > 0 else float(parts[0][1])
-
-
-def _two_sided(d: float, error: float, freedom: float) -> float:
-    return 2 * _above(-abs(d), error, freedom)
 
 
 def _above(d: float, error: float, freedom: float) -> float:

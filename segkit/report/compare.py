@@ -27,8 +27,8 @@ WORDS = {
         "is added (Welch, Satterthwaite)"
     ),
     "probability": (
-        "share of the resamples of images in which the second is better, ties count half; with repeats, share "
-        "above 0 of the t distribution that gives the interval"
+        "share of the resamples of images in which the second is better, ties count half; with repeats, "
+        "share above 0 of the t distribution that gives the interval"
     ),
     "p": "two-sided, of Student's t",
     "p_holm": "p of a class, corrected by Holm for as many looks as there are classes",

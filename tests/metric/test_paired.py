@@ -61,6 +61,7 @@ def test_repeats_add_the_spread_of_seeds_as_welch_and_satterthwaite_do():
     theirs = stats.ttest_ind(b, a, equal_var=False)
     assert entry["p"] == pytest.approx(theirs.pvalue)
     assert entry["freedom"] == pytest.approx(theirs.df)
+    assert entry["probability"] == pytest.approx(1 - theirs.pvalue / 2)
     interval = theirs.confidence_interval(0.95)
     assert entry["interval"] == pytest.approx([interval.low, interval.high])
 

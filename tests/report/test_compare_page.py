@@ -13,6 +13,7 @@ import pytest
 from segkit.report.compare import compare_runs, text
 from segkit.report.compare_page import LIMIT, Shot, paint_change, write_comparison
 from segkit.report.stored import read_stored
+from segkit.types import LabelSpace
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = [
@@ -172,3 +173,43 @@ def test_the_page_fits_its_window_and_asks_for_nothing(width, browser, written):
     assert values == sorted(values, reverse=True)
     page.close()
     assert complaints == []
+
+
+def test_overlapping_classes_are_right_where_all_of_them_are(five):
+    labels = replace(five, names=five.names[:2], colors=five.colors[:2], ids=((0,), (1,)), task="multilabel")
+    labels = replace(labels, parents=())
+    target = np.array([[[1, 1, 0, 255]], [[0, 1, 0, 255]]])
+    right, half = target % 255, np.array([[[1, 1, 1, 0]], [[1, 0, 0, 0]]])
+    painted = paint_change(
+        np.zeros((1, 4, 3), np.uint8), Shot(np.zeros((1, 4, 3)), target, half, right), labels
+    )
+    assert painted[0, :3].tolist() == [[0, 114, 178]] * 3
+    assert painted[0, 3].tolist() == [200, 200, 200]
+
+
+@pytest.mark.parametrize("task", ["binary", "multilabel"])
+def test_every_task_has_a_page(task, write_run, counted, binary, tmp_path):
+    labels = replace(binary, task=task)
+    runs = [
+        read_stored(write_run(tmp_path / n, counted(9, 2, i), labels, lr=lr))
+        for i, (n, lr) in enumerate((("a", 0.1), ("b", 0.2)))
+    ]
+    found = compare_runs(runs)
+    write_comparison(tmp_path / "out", found, {}, "command", 3)
+    entry = found.pairs[0].numbers["mean"]["pixel_accuracy"]
+    assert (entry["difference"] is None) == (task == "multilabel")
+
+
+def test_one_image_and_many_classes_have_a_page(write_run, counted, tmp_path):
+    k = 60
+    labels = LabelSpace(
+        tuple(f"class ${i}" for i in range(k)), ((9, 9, 9),) * k, tuple((i,) for i in range(k))
+    )
+    runs = [
+        read_stored(write_run(tmp_path / n, counted(1, k, i), labels, lr=lr))
+        for i, (n, lr) in enumerate((("a", 0.1), ("b", 0.2)))
+    ]
+    found = compare_runs(runs)
+    write_comparison(tmp_path / "out", found, {}, "command", 3)
+    assert found.verdicts[0].startswith("1 image cannot tell")
+    assert "1 image only: there is no interval" in (tmp_path / "out" / "compare.html").read_text()
