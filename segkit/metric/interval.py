@@ -17,7 +17,7 @@ import numpy as np
 
 from segkit.error import plural
 from segkit.metric.cells import Counts
-from segkit.metric.overlap import WORST, image_scores, means, rates
+from segkit.metric.overlap import WORST, image_scores, means, measured, rates
 from segkit.metric.protocol import Protocol, apply
 from segkit.types import LabelSpace
 
@@ -113,7 +113,7 @@ def intervals(
         "per_class": {
             name: {r: interval_of(v[:, c], int(drawn.shown_by[c])) for r, v in drawn.per_class.items()}
             for c, name in enumerate(seen.names)
-            if name not in protocol.ignore_classes
+            if name in measured(seen, protocol)
         },
     }
 
@@ -204,7 +204,8 @@ class Resampled:
 
     def __init__(self, counts: Array, labels: LabelSpace, protocol: Protocol, units: Units) -> None:
         self.labels, self.protocol, self.units = labels, protocol, units
-        self.shown = np.array([name not in protocol.ignore_classes for name in labels.names], bool)
+        named = measured(labels, protocol)
+        self.shown = np.array([name in named for name in labels.names], bool)
         self.totals = self._by_unit(counts.reshape(len(counts), labels.num_classes * 3))
         kept = counts[:, self.shown]
         columns = {"per_image_miou": rates(kept)["iou"]}
@@ -245,10 +246,9 @@ class Resampled:
         """Mean score of the worst images drawn, an image as often as it was drawn: ``[b]``."""
         order = np.argsort(self.scores)  # images without a score come last
         order = order[: int((~np.isnan(self.scores)).sum())]
-        drawn = weights[:, self.units.of]
+        drawn = weights[:, self.units.of][:, order]
         most = np.maximum(1, np.rint(WORST * drawn.sum(1)))[:, None]
-        upto = np.minimum(drawn[:, order].cumsum(1), most)
-        taken = np.diff(upto, axis=1, prepend=0)
+        taken = np.diff(np.minimum(drawn.cumsum(1), most), axis=1, prepend=0)
         return _ratio(taken @ self.scores[order], taken.sum(1))
 
 

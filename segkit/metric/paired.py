@@ -35,6 +35,7 @@ from segkit.error import plural
 from segkit.metric.cells import Counts
 from segkit.metric.interval import LEVEL, RESAMPLES, Drawn, Resampled, Units, draw, t_quantile
 from segkit.metric.overlap import image_scores, plain
+from segkit.metric.overlap import measured as names_measured
 from segkit.metric.protocol import Protocol, apply
 from segkit.types import LabelSpace
 
@@ -75,7 +76,7 @@ def measured(
     """
     seen, merged = apply(protocol, counts, labels)
     here = Resampled(seen.counts, merged, protocol, units).at(np.ones((1, units.count)))
-    classes = {name: c for c, name in enumerate(merged.names) if name not in protocol.ignore_classes}
+    classes = {name: merged.names.index(name) for name in names_measured(merged, protocol)}
     scores = image_scores(seen.counts[:, list(classes.values())])
     return Measured(classes, here, draw(counts, labels, protocol, units, resamples), scores)
 
