@@ -74,6 +74,7 @@ def _drawn(pair: Pair, names: list[str], device: str) -> dict[str, Shot]:
     origin = pair.a.runs[0].origin
     assert origin.checkpoint is not None
     loaded = checkpoint.load(origin.checkpoint)
+    checkpoint.refuse_untrusted(origin.data, pair.a.runs[0].folder)
     source = checkpoint.evaluation_data(loaded, origin.data).source
     samples = {sample.name: sample for sample in source.samples}
     if lost := [name for name in names if name not in samples]:

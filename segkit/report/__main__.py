@@ -1,4 +1,4 @@
-"""Make the page of a run anew: ``python -m segkit.report run=RUN``."""
+"""Make the page of a run anew: ``python -m segkit.report RUN``."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _data(record: Record) -> dict[str, Any]:
 
 def main() -> None:
     """Entry point of ``python -m segkit.report`` and ``segkit report``."""
-    launch("report", report)
+    launch("report", report, bare="run")
 
 
 if __name__ == "__main__":

@@ -153,7 +153,7 @@ def _recipes(runs: Sequence[Stored]) -> list[list[Stored]]:
 
 def _side(name: str, runs: list[Stored], units: Units) -> Side:
     numbers = [measured(run.counts, run.labels, run.protocol, units) for run in runs]
-    return Side(name, runs[0].origin.name, runs, numbers, np.mean([m.images for m in numbers], axis=0))
+    return Side(name, runs[0].name, runs, numbers, np.mean([m.images for m in numbers], axis=0))
 
 
 def _pair(a: Side, b: Side, units: Units, repeats: bool) -> Pair:

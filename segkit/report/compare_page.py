@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from segkit.files import write_text
 from segkit.metric.protocol import apply
 from segkit.report.compare import Comparison, Pair, numbers_of, write_numbers
 from segkit.report.compare_plots import forest, per_image
-from segkit.report.html import data_uri, render
+from segkit.report.html import data_uri, figure, render
 from segkit.report.paint import flatten, paint_classes
 from segkit.types import LabelSpace
 
@@ -71,8 +70,8 @@ def write_comparison(folder: Path, comparison: Comparison, shots: Shots, command
         plots = folder / "plots"
         text = f"Right of zero {pair.b.letter} is better; grey: not told apart after Holm's correction."
         figures = [
-            _figure(forest(pair, colors, plots, title), "Difference of each class", text),
-            _figure(per_image(pair, first.names, plots, title), "Every image", _about_images(pair)),
+            figure(forest(pair, colors, plots, title), "Difference of each class", text),
+            figure(per_image(pair, first.names, plots, title), "Every image", _about_images(pair)),
         ]
         pairs.append({**found, "figures": figures, "rows": _rows(found)})
     values = {**numbers, "command": command, "colors": colors, "classes": merged.names}
@@ -93,20 +92,6 @@ def _rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         for kind, entries in (("class", found["per_class"]), ("mean", found["mean"]))
         for name, entry in entries.items()
     ]
-
-
-def _figure(png: Path, title: str, text: str) -> dict[str, Any]:
-    with Image.open(png) as picture:
-        width, height = picture.size
-    return {
-        "title": title,
-        "text": text,
-        "picture": data_uri(png.read_bytes(), "image/png"),
-        "width": round(width / 1.3),  # plots have more pixels than they are shown with
-        "height": round(height / 1.3),
-        "csv": data_uri(png.with_suffix(".csv").read_bytes(), "text/csv"),
-        "csv_name": f"{png.stem}.csv",
-    }
 
 
 def _pictures(

@@ -35,7 +35,6 @@ class Origin(NamedTuple):
     Attributes:
         recipe: Dotted key -> value of the training configuration; ``None`` where it is not known.
         seed: Of the training; ``None`` where it is not known.
-        name: What the run calls itself.
         checkpoint: The file that was measured; ``None`` where it was not kept.
         data: The ``data`` node of an evaluation: what it takes instead of the run's own data.
         card: ``run.json`` of the training run, or nothing.
@@ -43,7 +42,6 @@ class Origin(NamedTuple):
 
     recipe: dict[str, Any] | None
     seed: int | None
-    name: str
     checkpoint: Path | None
     data: dict[str, Any]
     card: dict[str, Any]
@@ -69,7 +67,6 @@ def origin(folder: Path, checkpoint: str) -> Origin:
     return Origin(
         recipe,
         config.get("seed"),
-        _name(run, config) if recipe else file.stem,
         file if file.is_file() else None,
         data,
         card,
@@ -119,15 +116,6 @@ def _at(data: Mapping[str, Any], here: Path) -> dict[str, Any]:
     """The data node with an absolute root and without what is not set."""
     kept = {k: v for k, v in data.items() if v is not None}
     return {**kept, "root": str(here / kept["root"])} if "root" in kept else kept
-
-
-def _name(run: Path, config: Mapping[str, Any]) -> str:
-    name = str(config.get("name") or "")
-    if not name or "${" in name:  # resolved only while the run was made
-        choices = (_yaml(run / ".hydra" / "hydra.yaml").get("hydra") or {}).get("runtime", {})
-        chosen = choices.get("choices") or {}
-        name = "_".join(str(chosen[k]) for k in ("data", "model") if k in chosen)
-    return name or run.name
 
 
 def _yaml(path: Path) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class Stored(NamedTuple):
 
     Attributes:
         folder: As it was given.
+        name: What the run calls itself.
         numbers: ``metrics.json``.
         counts: What was counted, image by image.
         names: The sample of each image.
@@ -36,6 +37,7 @@ class Stored(NamedTuple):
     """
 
     folder: Path
+    name: str
     numbers: dict[str, Any]
     counts: Counts
     names: tuple[str, ...]
@@ -67,6 +69,7 @@ def read_stored(folder: Path) -> Stored:
         matrix = None if cells is None else matrix_of(cells, labels.num_classes)
         return Stored(
             folder,
+            str(numbers["name"]),
             numbers,
             Counts(kept["counts"], matrix, kept["index"], cells),
             tuple(kept["names"].tolist()),

@@ -130,7 +130,7 @@ def test_a_recipe_is_the_configuration_without_its_seed(write_run, counted, five
     )
     assert a.recipe == b.recipe  # name, seed and number of workers differ
     assert differing(a.recipe, c.recipe) == [("optimizer.lr", "0.1", "0.2")]
-    assert (a.seed, b.seed, a.name) == (0, 1, "a")
+    assert (a.seed, b.seed) == (0, 1)
     assert a.checkpoint is None  # there is no such file
 
 
