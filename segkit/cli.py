@@ -229,7 +229,8 @@ def _is_bare(argument: str) -> bool:
     if argument.startswith("-") or (argument.startswith("~") and not argument.startswith("~/")):
         return False
     head, equals, _ = argument.partition("=")
-    foreign = "/" in head and not head.lstrip("+~").startswith("hydra/")
+    group = head.lstrip("+~").startswith("hydra/")
+    foreign = re.fullmatch(r"[+~]*[\w.@:-]+", head) is None and not group
     return not equals or foreign or os.path.exists(argument)  # noqa: PTH110  # Path raises for long texts
 
 
