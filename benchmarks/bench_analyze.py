@@ -33,7 +33,7 @@ from segkit.data.streets import scene
 from segkit.paths import CONF_DIR
 from segkit.types import Sample
 
-ROUNDS = 5
+ROUNDS = 9
 PAINTED = 12  # large scenes that are painted; the others are these, mirrored and shifted
 
 

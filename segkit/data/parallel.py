@@ -59,7 +59,8 @@ def in_chunks(
     Yields:
         The result of each chunk, in the order of the items.
     """
-    size = max(1, min(CHUNK, len(items) // (workers * 8)))
+    # Many, so that no worker waits long for the last one.
+    size = max(1, min(CHUNK, len(items) // (workers * 24)))
     chunks = [items[i : i + size] for i in range(0, len(items), size)]
     bar = _bar(len(items), progress)
     _keep_memory()
