@@ -79,7 +79,8 @@ class Predictor:
         Raises:
             UserError: ``image`` has another type or shape.
         """
-        return np.concatenate([part.cpu().numpy() for _, part in self._answer(image).probabilities()])
+        parts = self._answer(image).probabilities()
+        return np.concatenate([part.cpu().numpy().copy() for _, part in parts])
 
     def _answer(self, image: Array) -> Answer:
         image = _as_rgb(image)

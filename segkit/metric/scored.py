@@ -83,13 +83,13 @@ class Answer:
         """Class probabilities at the size of the target, a few classes at a time.
 
         Yields:
-            The first class of a slice, and ``[k, H, W]`` probabilities of its k classes. Over
-            all classes they add up to 1, except in a multilabel task. A binary task has two.
+            The first class of a slice, and ``[k, H, W]`` probabilities of its k classes; the next
+            slice takes their place. Over all classes they add up to 1, except in a multilabel
+            task. A binary task has two.
         """
         for first, part in self.slices():
             if self.labels.task == "multiclass":
-                excess = part - self._level
-                yield first, (excess if self.temperature == 1 else excess.div_(self.temperature)).exp_()
+                yield first, self._warm(part, self._level).exp_()
                 continue
             positive = _over(part, self.temperature).sigmoid()
             yield first, torch.cat([1 - positive, positive]) if self.labels.task == "binary" else positive
@@ -97,14 +97,34 @@ class Answer:
     def slices(self) -> Iterator[tuple[int, Tensor]]:
         """Logits at the size of the target: the first channel of a slice, and ``[c, H, W]``.
 
-        They are not to be changed in place.
+        They are not to be changed in place, and each slice takes the place of the one before.
         """
-        chunk = max(1, SLICE // max(1, self.size[0] * self.size[1]))
-        if chunk >= len(self.logits):
+        if self._chunk >= len(self.logits):
             yield 0, self._whole
             return
-        for first in range(0, len(self.logits), chunk):
-            yield first, enlarged(self.logits[first : first + chunk], self.size)
+        for first in range(0, len(self.logits), self._chunk):
+            part = self.logits[first : first + self._chunk]
+            yield first, enlarged(part, self.size, self._rooms[0][: len(part)])
+
+    @property
+    def _chunk(self) -> int:
+        """Classes of a slice."""
+        return max(1, SLICE // max(1, self.size[0] * self.size[1]))
+
+    @cached_property
+    def _rooms(self) -> tuple[Tensor, Tensor]:
+        """Where slices and what is made of them are put.
+
+        Memory that is given back and taken anew falls to pieces: a hundred slices would need
+        several times as much.
+        """
+        one = self.logits.new_empty(min(self._chunk, len(self.logits)), *self.size)
+        return one, torch.empty_like(one)
+
+    def _warm(self, part: Tensor, level: Tensor) -> Tensor:
+        """(logits - level) / T of a slice, in the second room."""
+        excess = torch.sub(part, level, out=self._rooms[1][: len(part)])
+        return excess if self.temperature == 1 else excess.div_(self.temperature)
 
     @cached_property
     def _whole(self) -> Tensor:
@@ -131,8 +151,7 @@ class Answer:
         top = self._best[0]
         total = torch.zeros_like(top)
         for _, part in self.slices():
-            excess = part - top
-            total += (excess if self.temperature == 1 else excess.div_(self.temperature)).exp_().sum(0)
+            total += self._warm(part, top).exp_().sum(0)
         return top + total.log_() * self.temperature
 
 
@@ -235,11 +254,15 @@ def largest(logits: Tensor) -> tuple[Tensor, Tensor]:
     return best, where.long()
 
 
-def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Logits ``[c, h, w]`` at another size, bilinear with half-pixel centres: ``[c, H, W]``."""
+def enlarged(logits: Tensor, size: tuple[int, int], room: Tensor | None = None) -> Tensor:
+    """Logits ``[c, h, w]`` at another size, bilinear with half-pixel centres: ``[c, H, W]``, in ``room``."""
     if tuple(logits.shape[-2:]) == size:
         return logits
-    return interpolate(logits[None], size=size, mode="bilinear", align_corners=False)[0]
+    if room is None:
+        return interpolate(logits[None], size=size, mode="bilinear", align_corners=False)[0]
+    # The same operator, which `interpolate` does not let write into memory that is there.
+    torch.ops.aten.upsample_bilinear2d.out(logits[None], size, False, None, None, out=room[None])
+    return room
 
 
 def _over(logits: Tensor, temperature: float) -> Tensor:

@@ -14,7 +14,7 @@ from segkit.files import write_json, write_npz
 from segkit.metric.cells import Counts
 from segkit.metric.interval import intervals
 from segkit.metric.overlap import image_scores, overlap
-from segkit.metric.protocol import Protocol
+from segkit.metric.protocol import Protocol, apply
 from segkit.metric.table import ImageTable
 from segkit.report.bars import class_iou_bars
 from segkit.report.confusion import confusion
@@ -79,25 +79,30 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
     numbers = numbers_of(evaluation)
     write_json(folder / "metrics.json", numbers)
     write_npz(folder / "counts.npz", **arrays_of(evaluation))
-    counts, labels, about = evaluation.counts, evaluation.labels, evaluation.about
-    if counts.confusion is not None:
-        confusion(counts.confusion, labels, folder / "plots", evaluation.title)
-    iou = [numbers["per_class"].get(name, {}).get("iou") for name in labels.names]
-    protocol = f"IoU over the {about['split']} part at {about['resolution']} resolution"
-    class_iou_bars(
-        [math.nan if v is None else v for v in iou], labels, folder / "plots", evaluation.title, protocol
-    )
+    _draw_classes(folder / "plots", evaluation, numbers)
     if "calibration" in numbers:
-        where = f"{about['split']} part"
+        where = f"{evaluation.about['split']} part"
         reliability(numbers["calibration"], folder / "plots", evaluation.title, where)
     if "failure" in numbers:
         _draw_failure(folder / "plots", evaluation, numbers["failure"])
     return numbers
 
 
+def _draw_classes(folder: Path, evaluation: Evaluation, numbers: Mapping[str, Any]) -> None:
+    """Plots of the classes, or categories, that the numbers are about."""
+    counts, labels = apply(evaluation.protocol, evaluation.counts, evaluation.labels)
+    if counts.confusion is not None:
+        confusion(counts.confusion, labels, folder, evaluation.title)
+    found = [numbers["per_class"].get(name, {}).get("iou") for name in labels.names]
+    iou = [math.nan if v is None else v for v in found]
+    about = evaluation.about
+    protocol = f"IoU over the {about['split']} part at {about['resolution']} resolution"
+    class_iou_bars(iou, labels, folder, evaluation.title, protocol)
+
+
 def _draw_failure(folder: Path, evaluation: Evaluation, numbers: Mapping[str, Any]) -> None:
     """Plots of what went wrong."""
-    shown = [name not in evaluation.protocol.ignore_classes for name in evaluation.labels.names]
+    shown = ~np.isin(np.arange(evaluation.labels.num_classes), evaluation.protocol.ignored(evaluation.labels))
     scores = image_scores(evaluation.counts.counts[:, shown])
     error_bars(numbers, folder, evaluation.title)
     size_dots(numbers, folder, evaluation.title)

@@ -8,6 +8,7 @@ from typing import Any
 from segkit.error import plural
 
 COLUMNS = ("dice", "precision", "recall")
+KINDS = ("boundary", "missed", "invented", "confused")  # of errors
 
 
 def table(numbers: Mapping[str, Any], about: Mapping[str, Any]) -> str:
@@ -35,13 +36,44 @@ def table(numbers: Mapping[str, Any], about: Mapping[str, Any]) -> str:
         lines.append(
             f"pixel accuracy {accuracy:.4f} {_range(interval['mean']['pixel_accuracy'])}".rstrip(" -")
         )
+    if "category" in numbers:
+        lines.append(_categories(numbers["category"]))
+    lines += _other(numbers)
     lines.append(_sure(interval))
+    words = numbers["protocol"]
     lines.append(
-        f"protocol: {about['split']} part, {numbers['protocol']['images']} images, "
-        f"{about['resolution']} resolution; all pixels together, ignored ones left out; "
-        "classes absent from target and prediction left out of the means"
+        f"protocol: {about['split']} part, {words['images']} images, {about['resolution']} resolution; "
+        f"{words['averaging']}; {words['absent']}; {words['ignored']}"
     )
     return "\n".join(lines)
+
+
+def _categories(numbers: Mapping[str, Any]) -> str:
+    """The means over the coarser level, from the same counts."""
+    mean, interval = numbers["mean"], numbers["interval"]["mean"]
+    count = len(numbers["protocol"]["classes"])
+    return f"{count} categories: IoU {_cell(mean['miou']).strip()} {_range(interval['miou'])}"
+
+
+def _other(numbers: Mapping[str, Any]) -> list[str]:
+    """A line for each kind of number beside overlap; all of them are in ``metrics.json``."""
+    lines = []
+    if boundary := numbers.get("boundary"):
+        mean, unit = boundary["mean"], boundary["protocol"]["unit"].rpartition(" in ")[2]
+        shown = f"F1 {_short(mean['boundary_f1'])}, IoU {_short(mean['boundary_iou'])}"
+        lines.append(f"borders: {shown}, HD95 {_short(mean['hd95'])} ({unit}); means of images and classes")
+    if calibration := numbers.get("calibration"):
+        shown = ", ".join(f"{name.upper()} {_short(calibration[name])}" for name in ("ece", "nll"))
+        lines.append(f"calibration: {shown}, temperature {calibration['temperature']:.3g}")
+    if failure := numbers.get("failure"):
+        errors = failure["errors"]
+        shares = [f"{kind} {100 * errors[kind] / max(1, errors['total']):.0f} %" for kind in KINDS]
+        lines.append(f"wrong pixels: {', '.join(shares)}")
+    return lines
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
 
 
 def _row(numbers: Mapping[str, Any], interval: Sequence[float] | None, iou: float | None) -> str:

@@ -24,7 +24,7 @@ def loaded(finished):
 
 
 def test_the_layers_are_those_that_the_network_and_the_mask_give(finished, loaded):
-    (_, _, labels, net), data = loaded
+    (_, _, labels, net, *_), data = loaded
     image, target = data.readers["test"][1]
     prediction = segkit.load(finished).predict(image)
     view = make_views(net, labels, data, "test", [Wanted(1, "why")])[0]
@@ -50,7 +50,7 @@ def test_the_first_picture_is_the_one_with_the_lowest_score(finished):
 
 
 def test_views_come_in_the_order_in_which_they_are_wanted(loaded):
-    (_, _, labels, net), data = loaded
+    (_, _, labels, net, *_), data = loaded
     wanted = [Wanted(2), Wanted(0), Wanted(0, box=(4, 4, 8, 8)), Wanted(2)]
     views = make_views(net, labels, data, "val", wanted)
     assert [v.name for v in views] == [data.part("val")[w.index].name for w in wanted]
@@ -59,6 +59,6 @@ def test_views_come_in_the_order_in_which_they_are_wanted(loaded):
 
 
 def test_what_goes_wrong_with_a_page_is_a_warning(loaded, tmp_path, caplog):
-    (_, _, labels, net), data = loaded
+    (_, _, labels, net, *_), data = loaded
     assert make_page(tmp_path, net, labels, data) is None
     assert "there is no report.html: UserError" in caplog.text
