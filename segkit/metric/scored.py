@@ -9,7 +9,7 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, logsigmoid
+from torch.nn.functional import logsigmoid
 
 from segkit.types import LabelSpace
 
@@ -48,7 +48,8 @@ class Answer:
         threshold: float = 0.5,
         temperature: float = 1.0,
     ) -> None:
-        self.logits = logits if logits.dtype == torch.float64 else logits.float()
+        # Contiguous: with the channels last in memory, enlarging rounds in another way.
+        self.logits = (logits if logits.dtype == torch.float64 else logits.float()).contiguous()
         self.size, self.labels = size, labels
         self.threshold, self.temperature = threshold, temperature
 
@@ -87,9 +88,12 @@ class Answer:
             slice takes their place. Over all classes they add up to 1, except in a multilabel
             task. A binary task has two.
         """
+        level = (
+            self._level if self.labels.task == "multiclass" else None
+        )  # before the slices: it goes over them
         for first, part in self.slices():
-            if self.labels.task == "multiclass":
-                yield first, self._warm(part, self._level).exp_()
+            if level is not None:
+                yield first, self._warm(part, level).exp_()
                 continue
             positive = _over(part, self.temperature).sigmoid()
             yield first, torch.cat([1 - positive, positive]) if self.labels.task == "binary" else positive
@@ -99,17 +103,19 @@ class Answer:
 
         They are not to be changed in place, and each slice takes the place of the one before.
         """
-        if self._chunk >= len(self.logits):
+        ends = self._ends
+        if len(ends) == 1:
             yield 0, self._whole
             return
-        for first in range(0, len(self.logits), self._chunk):
-            part = self.logits[first : first + self._chunk]
-            yield first, enlarged(part, self.size, self._rooms[0][: len(part)])
+        for first, end in zip([0, *ends], ends, strict=False):
+            yield first, enlarged(self.logits[first:end], self.size, self._rooms[0][: end - first])
 
     @property
-    def _chunk(self) -> int:
-        """Classes of a slice."""
-        return max(1, SLICE // max(1, self.size[0] * self.size[1]))
+    def _ends(self) -> list[int]:
+        """Where slices end: they are of about one size."""
+        classes, chunk = len(self.logits), max(1, SLICE // max(1, self.size[0] * self.size[1]))
+        count = max(1, classes // chunk)
+        return [classes * i // count for i in range(1, count + 1)]
 
     @cached_property
     def _rooms(self) -> tuple[Tensor, Tensor]:
@@ -118,7 +124,9 @@ class Answer:
         Memory that is given back and taken anew falls to pieces: a hundred slices would need
         several times as much.
         """
-        one = self.logits.new_empty(min(self._chunk, len(self.logits)), *self.size)
+        ends = self._ends
+        most = max(end - first for first, end in zip([0, *ends], ends, strict=False))
+        one = self.logits.new_empty(most, *self.size)
         return one, torch.empty_like(one)
 
     def _warm(self, part: Tensor, level: Tensor) -> Tensor:
@@ -255,13 +263,18 @@ def largest(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def enlarged(logits: Tensor, size: tuple[int, int], room: Tensor | None = None) -> Tensor:
-    """Logits ``[c, h, w]`` at another size, bilinear with half-pixel centres: ``[c, H, W]``, in ``room``."""
+    """Logits ``[c, h, w]`` at another size, bilinear with half-pixel centres: ``[c, H, W]``, in ``room``.
+
+    Class by class: how torch rounds depends on the number of channels. It is the operator behind
+    `interpolate`, which does not let write into memory that is there.
+    """
     if tuple(logits.shape[-2:]) == size:
         return logits
-    if room is None:
-        return interpolate(logits[None], size=size, mode="bilinear", align_corners=False)[0]
-    # The same operator, which `interpolate` does not let write into memory that is there.
-    torch.ops.aten.upsample_bilinear2d.out(logits[None], size, False, None, None, out=room[None])
+    room = logits.new_empty(len(logits), *size) if room is None else room
+    for one, place in zip(logits, room, strict=True):
+        torch.ops.aten.upsample_bilinear2d.out(
+            one[None, None], size, False, None, None, out=place[None, None]
+        )
     return room
 
 
