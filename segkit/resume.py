@@ -88,13 +88,13 @@ def start_from(config: dict[str, Any], run: Path, module: Any, loggers: Sequence
         return None
     if wanted == "last":
         found = _newest_whole(run)
+        for logger in loggers:
+            if hasattr(logger, "_kwargs"):  # TensorBoard: readers drop what was written from here on
+                logger._kwargs["purge_step"] = found[1]["global_step"] if found else 0
         if found is None:
             log.warning("%s has no checkpoint yet: starting from the beginning", run)
             return None
         path, content = found
-        for logger in loggers:
-            if hasattr(logger, "_kwargs"):  # TensorBoard: readers drop what was written from here on
-                logger._kwargs["purge_step"] = content["global_step"]
     else:
         path = checkpoint_path(wanted, "last")
         content = read_checkpoint(path)
