@@ -43,6 +43,10 @@ class Started:
         assert self.process.exitcode is not None, "it hangs"
         return self.process.exitcode
 
+    def text(self) -> str:
+        """All that this and earlier commands of the folder printed."""
+        return self.log.read_text() if self.log.is_file() else ""
+
     def send(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process.pid, number)  # type: ignore[arg-type]
