@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 SPHINX := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint format typecheck bench docs clean
+.PHONY: help setup train test soak lint format typecheck bench docs clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ train: $(STAMP) ## train on the built-in street scenes and say where the results
 
 test: $(STAMP) ## run the tests (under 10 minutes on 2 cores)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+soak: $(STAMP) ## kill runs a hundred times and compare every bit (under 60 minutes on 2 cores)
+	$(BIN)/python -m pytest -m soak -s tests/reliability
 
 lint: $(STAMP) ## check style and formatting
 	$(BIN)/ruff check .

@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from segkit import __version__
 from segkit.augment.crop import check_classes
 from segkit.augment.fit import stretch, stretch_target
+from segkit.callback.disk import DurableIO
 from segkit.data.datamodule import SegmentationData
 from segkit.data.make import make_source
 from segkit.loss.weights import class_weights
@@ -232,6 +233,7 @@ def trainer(config: Config, run: Path) -> lightning.Trainer:
             callbacks=callbacks(config, run),
             logger=logger(config, run),
             default_root_dir=str(run),
+            plugins=[DurableIO()],
             use_distributed_sampler=False,
         )
     except (MisconfigurationException, InstantiationException, ValueError, RuntimeError) as error:

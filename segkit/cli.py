@@ -23,6 +23,7 @@ from segkit.paths import CONF_DIR
 
 USER_ERROR = 2  # exit code: the user can mend it
 INTERRUPTED = 130  # exit code: Ctrl-C, as shells report it
+PREEMPTED = 75  # exit code: stopped by SIGTERM or SIGUSR1 with everything saved (EX_TEMPFAIL: try again)
 
 
 def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, several: bool = False) -> None:

@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 Color = tuple[int, int, int]
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, durable: bool = False) -> None:
     """Write a file that a killed process can never leave half written.
 
     Missing folders are made. A symbolic link at ``path`` is replaced, not followed.
+
+    Args:
+        path: Where to.
+        content: What.
+        durable: Wait until the disk has it, so that a power cut cannot undo it either.
 
     Raises:
         UserError: The folder cannot be written to, or the disk is full.
@@ -34,12 +39,32 @@ def write_bytes(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
+        with partial.open("wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         partial.replace(path)
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
     finally:
         partial.unlink(missing_ok=True) if partial.parent.is_dir() else None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the disk know the names in a folder (where the system can open one)."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -26,7 +26,8 @@ from segkit.model.whole import picture_logits
 from segkit.types import Batch, LabelSpace, UserError
 
 MakeOptimizer = Callable[[nn.Module], Optimizer]
-MakeSchedule = Callable[[Optimizer, int], list[dict[str, Any]]]
+Schedules = list[dict[str, Any]]
+MakeSchedule = Callable[[Optimizer, int], Schedules]
 
 
 class SegmentationModule(lightning.LightningModule):
@@ -77,6 +78,9 @@ class SegmentationModule(lightning.LightningModule):
         self._epoch_windows = 0
         self._window: Tensor | None = None  # weights of the window at hand, over all processes
         self._random_state: Tensor | None = None
+        self._plateaus: Schedules = []
+        self._plateau_states: list[dict[str, Any]] = []
+        self._validated = False
 
     def forward(self, image: Tensor) -> Tensor:
         """Images ``[N, 3, H, W]`` uint8 -> logits ``[N, C, H, W]``."""
@@ -108,7 +112,10 @@ class SegmentationModule(lightning.LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the loss of the window that is complete now."""
         loss = self._whole(self._window_loss)
-        self.log("train/loss_step", loss, on_step=True, on_epoch=False, batch_size=1)
+        step = self.trainer.global_step
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set outside the class
+        if every and (step + 1) % every == 0:
+            self._show({"train/loss_step": loss}, step)
         self._epoch_loss = self._epoch_loss + loss
         self._epoch_windows += 1
         self._window, self._window_loss = None, torch.zeros((), device=self.device)
@@ -124,9 +131,15 @@ class SegmentationModule(lightning.LightningModule):
             return
         rate = self.trainer.optimizers[0].param_groups[-1]["lr"]
         mean = self._epoch_loss / max(1, self._epoch_windows)
-        self.log("train/loss", mean, on_step=False, on_epoch=True, batch_size=1)
-        self.log("lr", rate, on_step=False, on_epoch=True, batch_size=1)
+        for name, value in (("train/loss", mean), ("lr", rate)):
+            self.log(name, value, on_step=False, on_epoch=True, logger=False, batch_size=1)
+        self._show({"train/loss": mean, "lr": rate}, self.trainer.global_step - 1)
         self._epoch_loss, self._epoch_windows = torch.zeros((), device=self.device), 0
+
+    def _show(self, numbers: Mapping[str, Any], step: int) -> None:
+        """Hand numbers to the loggers now: Lightning does it after the checkpoint that knows them as done."""
+        for logger in self.loggers:
+            logger.log_metrics({**numbers, "epoch": self.current_epoch}, step)
 
     def _whole(self, share: Tensor) -> Tensor:
         """Sum of the processes' shares."""
@@ -143,10 +156,25 @@ class SegmentationModule(lightning.LightningModule):
                 "trainer.max_epochs=-1: a run needs an end; set trainer.max_epochs or trainer.max_steps"
             )
         schedules = self.make_schedule(optimizer, int(steps))
-        for schedule in schedules:
-            if schedule["interval"] == "epoch":  # there are numbers to watch after a validation only
-                schedule["frequency"] = self.trainer.check_val_every_n_epoch or 1
-        return [optimizer], schedules
+        self._plateaus = [s for s in schedules if s["interval"] == "epoch"]
+        for schedule, state in zip(self._plateaus, self._plateau_states, strict=False):
+            schedule["scheduler"].load_state_dict(state)
+        return [optimizer], [s for s in schedules if s["interval"] == "step"]
+
+    def on_train_epoch_end(self) -> None:
+        """Let schedules that watch a number see it, if there was a validation.
+
+        Here and not by Lightning, which does it after the checkpoint of the epoch is written, so
+        that a resumed run would miss it.
+        """
+        if not self._validated:
+            return
+        self._validated = False
+        for schedule in self._plateaus:
+            number = self.trainer.callback_metrics.get(schedule["monitor"])
+            if number is None:
+                raise UserError(f"scheduler.monitor={schedule['monitor']}: no validation gave this number")
+            schedule["scheduler"].step(float(number))
 
     # ---- measuring ------------------------------------------------------------------
 
@@ -160,6 +188,7 @@ class SegmentationModule(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log what was measured."""
+        self._validated = not self.trainer.sanity_checking
         self._conclude("val")
 
     def on_test_epoch_end(self) -> None:
@@ -203,7 +232,10 @@ class SegmentationModule(lightning.LightningModule):
             **{f"iou/{name}": row["iou"] for name, row in self.numbers["per_class"].items()},
         }
         # A class that occurs nowhere has no number; it is left out rather than invented.
-        self.log_dict({f"{part}/{k}": float(v) for k, v in logged.items() if v is not None}, batch_size=1)
+        numbers = {f"{part}/{k}": float(v) for k, v in logged.items() if v is not None}
+        self.log_dict(numbers, logger=False, batch_size=1)
+        if not self.trainer.sanity_checking:
+            self._show(numbers, max(0, self.trainer.global_step - 1))
 
     # ---- checkpoints ----------------------------------------------------------------
 
@@ -216,6 +248,7 @@ class SegmentationModule(lightning.LightningModule):
             "random_state": torch.get_rng_state(),
             "epoch_loss": self._epoch_loss.detach().cpu(),
             "epoch_windows": self._epoch_windows,
+            "plateaus": [s["scheduler"].state_dict() for s in self._plateaus],
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -225,6 +258,7 @@ class SegmentationModule(lightning.LightningModule):
         self._epoch_loss = kept["epoch_loss"].to(self.device)
         self._epoch_windows = kept["epoch_windows"]
         self.temperature = kept.get("temperature", 1.0)
+        self._plateau_states = kept.get("plateaus", [])
 
 
 def shrunk(target: Tensor, size: tuple[int, int]) -> Tensor:

@@ -69,13 +69,14 @@ def claim(run: Path, going_on: bool, cfg: Any) -> None:
         ) from None
 
 
-def start_from(config: dict[str, Any], run: Path, module: Any) -> str | None:
+def start_from(config: dict[str, Any], run: Path, module: Any, loggers: Sequence[Any] = ()) -> str | None:
     """The checkpoint to begin with, looked at before Lightning reads it.
 
     Args:
         config: The composed configuration; ``ckpt_path`` is a file, a run folder or ``last``.
         run: This run's folder.
         module: The LightningModule that will take the weights.
+        loggers: A run that goes on takes back what they hold of the steps that it repeats.
 
     Raises:
         UserError: No checkpoint, or one of other classes or another network.
@@ -85,11 +86,18 @@ def start_from(config: dict[str, Any], run: Path, module: Any) -> str | None:
     wanted = config["ckpt_path"]
     if wanted is None:
         return None
-    if wanted == "last" and not (run / "checkpoints" / "last.ckpt").is_file():
-        log.warning("%s has no checkpoint yet: starting from the beginning", run)
-        return None
-    path = checkpoint_path(run if wanted == "last" else wanted, "last")
-    content = read_checkpoint(path)
+    if wanted == "last":
+        found = _newest_whole(run)
+        for logger in loggers:
+            if hasattr(logger, "_kwargs"):  # TensorBoard: readers drop what was written from here on
+                logger._kwargs["purge_step"] = found[1]["global_step"] if found else 0
+        if found is None:
+            log.warning("%s has no checkpoint yet: starting from the beginning", run)
+            return None
+        path, content = found
+    else:
+        path = checkpoint_path(wanted, "last")
+        content = read_checkpoint(path)
     names, here = content["segkit"]["labels"]["names"], list(module.labels.names)
     if here != names:
         raise UserError(
@@ -102,3 +110,29 @@ def start_from(config: dict[str, Any], run: Path, module: Any) -> str | None:
     if wanted == "last" and end is not None and 0 <= end <= done:
         log.warning("already trained for %d of %d epochs; set trainer.max_epochs to go on", done, end)
     return str(path)
+
+
+def _newest_whole(run: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The last checkpoint of a run, or the one before where a disk has damaged the last.
+
+    Raises:
+        UserError: There are checkpoints, and all are damaged.
+    """
+    from segkit.checkpoint import read_checkpoint
+
+    damage: UserError | None = None
+    for name in ("last", "previous"):
+        path = run / "checkpoints" / f"{name}.ckpt"
+        if not path.is_file():
+            continue
+        try:
+            found = path, read_checkpoint(path)
+        except UserError as error:
+            damage = damage or error
+            continue
+        if damage is not None:
+            log.warning("%s; going on from the one before, %s", damage, path)
+        return found
+    if damage is not None:
+        raise damage
+    return None

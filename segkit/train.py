@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from segkit.cli import launch, with_data_options
+from segkit.cli import PREEMPTED, launch, with_data_options
 from segkit.error import UserError
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def train(cfg: Any) -> float | None:
     trainer = build.trainer(config, run)
     if trainer.is_global_zero:
         _say_what_comes(trainer, data)
-    checkpoint = start_from(config, run, module)
+    checkpoint = start_from(config, run, module, trainer.loggers)
     if trainer.is_global_zero and not config["trainer"]["fast_dev_run"]:
         claim(run, going_on=config["ckpt_path"] == "last", cfg=cfg)
         write_card(run, config, data.samples)
@@ -111,16 +112,25 @@ def _say_what_comes(trainer: Any, data: Any) -> None:
 
 
 def _interruptible(trainer: Any, work: Callable[[], Any]) -> None:
-    """Lightning turns Ctrl-C into exit code 1, after the callbacks have saved last.ckpt."""
+    """Lightning turns a stop into exit code 1; here it is that of Ctrl-C, or of a signal of the system."""
     from lightning.pytorch.trainer.states import TrainerStatus
+    from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+    from segkit.callback.last import Last
 
     try:
         work()
-    except SystemExit:
+    except (SystemExit, SIGTERMException):
         if trainer.state.status != TrainerStatus.INTERRUPTED:
             raise
-        run = trainer.default_root_dir
-        log.warning("stopped by the user; go on with: python -m segkit.train resume=%s", run)
+        number = next((c.stopped_by for c in trainer.callbacks if isinstance(c, Last)), None)
+        by_system = number not in (None, signal.SIGINT)
+        by = signal.Signals(number).name if by_system and number is not None else "the user"
+        log.warning(
+            "stopped by %s; go on with: python -m segkit.train resume=%s", by, trainer.default_root_dir
+        )
+        if by_system:
+            sys.exit(PREEMPTED)
         raise KeyboardInterrupt from None
 
 

@@ -79,7 +79,8 @@ class Pictures(Callback):
         for board in boards:
             for picture, panel in zip(self._pictures, self._drawn(pl_module.labels), strict=True):
                 tag = f"validation/{picture.name}"
-                board.experiment.add_image(tag, panel, trainer.global_step, dataformats="HWC")
+                # The step of the epoch's numbers: a resumed run repeats what is at global_step.
+                board.experiment.add_image(tag, panel, trainer.global_step - 1, dataformats="HWC")
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Keep the pictures of the best epoch as files."""

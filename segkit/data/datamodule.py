@@ -91,6 +91,8 @@ class SegmentationData(lightning.LightningDataModule):
         self.check_masks = check_masks
         self.sampler, self.sampler_temperature = sampler, sampler_temperature
         self._counts: np.ndarray[Any, Any] | None = None
+        self._windows: WindowLoader | None = None
+        self._position: dict[str, int] | None = None
         # Set by whoever knows the loss: target -> weight of each of its terms.
         self.weigh: Callable[[torch.Tensor], torch.Tensor] = lambda target: torch.zeros(0)
         names = sorted(source.samples)
@@ -181,7 +183,7 @@ class SegmentationData(lightning.LightningDataModule):
         )
         dataset = TrainDataset(self.readers["train"], self.augment, self.size, self.fit, self.seed)
         progress = trainer.fit_loop.epoch_loop.batch_progress
-        return WindowLoader(
+        self._windows = WindowLoader(
             self._loader(dataset, batch_sampler=sampler),
             sampler,
             trainer.accumulate_grad_batches,
@@ -191,6 +193,21 @@ class SegmentationData(lightning.LightningDataModule):
             limit=_limited(len(sampler), trainer.limit_train_batches),
             processed=lambda: progress.current.processed,
         )
+        if self._position is not None:
+            self._windows.load_state_dict(self._position)
+        return self._windows
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where training stands within its epoch.
+
+        Lightning would restore a loader's own state, but only where nobody has asked for the
+        number of steps before, for which it makes the loader.
+        """
+        return {} if self._windows is None else {"position": self._windows.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Have the next loader begin where `state_dict` says."""
+        self._position = state_dict.get("position")
 
     def train_batches(self, trainer: Any) -> int:
         """Micro-batches that an epoch will have."""

@@ -1,6 +1,7 @@
 """The callbacks inside a real training of a network with two weights."""
 
 import csv
+import signal
 from types import SimpleNamespace
 
 import lightning
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from segkit.callback.csv_log import CsvLog
 from segkit.callback.ema import Ema
-from segkit.callback.interrupt import SaveOnInterrupt
+from segkit.callback.last import Last
 from segkit.callback.lr_monitor import LrMonitor
 from segkit.callback.nan import StopOnNan
 from segkit.callback.pictures import Pictures
@@ -46,7 +47,8 @@ class Module(lightning.LightningModule):
 
     def training_step(self, batch, batch_idx):
         if self.interrupt_at == self.trainer.global_step:
-            raise KeyboardInterrupt
+            self.interrupt_at = None
+            signal.raise_signal(signal.SIGINT)  # as Ctrl-C does, in the middle of a step
         self.steps += 1
         loss = torch.nn.functional.cross_entropy(self(batch.image), batch.target.long())
         if self.poison == self.trainer.global_step:
@@ -274,8 +276,8 @@ def test_ctrl_c_in_an_epoch_saves_last_and_draws_plots(tmp_path):
     module = Module()
     module.interrupt_at = 5
     with pytest.raises(SystemExit):
-        fit(tmp_path, [CsvLog(), Plots("run"), SaveOnInterrupt()], epochs=9, module=module)
-    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 5
+        fit(tmp_path, [CsvLog(), Plots("run"), Last()], epochs=9, module=module)
+    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 6
     assert torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)["global_step"] in (2, 4)
     assert (tmp_path / "plots" / "loss.png").is_file()
 

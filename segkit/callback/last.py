@@ -1,0 +1,142 @@
+"""last.ckpt: what a run that was stopped or killed goes on from."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from segkit.types import Batch, UserError
+
+log = logging.getLogger(__name__)
+
+SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, n))
+
+
+class Last(Checkpoint):
+    """Writes ``checkpoints/last.ckpt`` after epochs, and within them every so many steps or minutes.
+
+    Always between two optimiser steps, so that weights, optimiser, random numbers and the
+    loader's position belong together; a run that goes on from it ends as if it had never been
+    stopped. The one before is kept as ``previous.ckpt``, in case a disk damages the last.
+
+    Ctrl-C, SIGTERM and SIGUSR1 (which SLURM sends before it takes a machine away) are noted,
+    the step at hand is finished, the checkpoint written, and training stops. During a
+    validation that is when it ends. A second signal stops at once, and saves nothing.
+
+    Args:
+        every_n_epochs: Epochs between two.
+        every_n_steps: Optimiser steps between two within an epoch; ``None``: none.
+        every_minutes: Minutes between two within an epoch; ``None``: none.
+
+    Raises:
+        UserError: A value is not above 0.
+    """
+
+    def __init__(
+        self, every_n_epochs: int = 1, every_n_steps: int | None = None, every_minutes: float | None = None
+    ) -> None:
+        given = {"every_n_epochs": every_n_epochs, "every_n_steps": every_n_steps}
+        for key, value in {**given, "every_minutes": every_minutes}.items():
+            if value is not None and not value > 0:
+                raise UserError(f"callback.last.{key}={value}: must be above 0, or null")
+        self.every_n_epochs, self.every_n_steps = every_n_epochs, every_n_steps
+        self.every_minutes = every_minutes
+        self.stopped_by: int | None = None
+        self._saved_at, self._step = 0.0, 0
+        self._before: dict[int, Any] = {}
+
+    # ---- when ---------------------------------------------------------------------------
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Start the clock and listen for signals."""
+        self._saved_at, self._step = time.monotonic(), trainer.global_step
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Save if it is time to, behind an optimiser step that does not end an epoch."""
+        if trainer.global_step == self._step:
+            return  # within a window
+        self._step = trainer.global_step
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            return  # the end of the epoch comes next
+        stop = self._asked(trainer)
+        if stop or self._due(trainer):
+            self._save(trainer)
+        if stop:
+            raise KeyboardInterrupt
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Save."""
+        stop = self._asked(trainer)
+        if stop or (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            self._save(trainer)
+        if stop:
+            raise KeyboardInterrupt
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Leave signals as they were."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _note(self, number: int, frame: Any) -> None:
+        if self.stopped_by is not None:
+            raise KeyboardInterrupt
+        self.stopped_by = number
+        log.warning("stopping after this step; once more to stop at once")
+
+    def _asked(self, trainer: lightning.Trainer) -> bool:
+        """Whether any process was asked to stop."""
+        asked = self.stopped_by is not None
+        return trainer.strategy.reduce_boolean_decision(asked, all=False) if trainer.world_size > 1 else asked
+
+    def _due(self, trainer: lightning.Trainer) -> bool:
+        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
+            return True
+        if self.every_minutes is None:
+            return False
+        due = time.monotonic() - self._saved_at >= 60 * self.every_minutes
+        return trainer.strategy.broadcast(due) if trainer.world_size > 1 else due
+
+    # ---- how ----------------------------------------------------------------------------
+
+    def _save(self, trainer: lightning.Trainer) -> None:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set outside the class
+            return
+        folder = Path(trainer.default_root_dir) / "checkpoints"
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
+                logger.experiment.flush()  # what the checkpoint counts as done is on disk before it
+        if trainer.is_global_zero:
+            keep_previous(folder / "last.ckpt")
+        trainer.save_checkpoint(folder / "last.ckpt")
+        self._saved_at = time.monotonic()
+
+
+def keep_previous(last: Path) -> None:
+    """Keep what is called ``last.ckpt`` now under the name ``previous.ckpt`` too."""
+    if not last.is_file():
+        return
+    spare = last.with_name(".previous.partial")
+    spare.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a file system without hard links keeps one checkpoint only
+        os.link(last, spare)
+        spare.replace(last.with_name("previous.ckpt"))

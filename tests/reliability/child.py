@@ -1,0 +1,20 @@
+"""What a forked process does: a training command in a folder, as from a shell."""
+
+import os
+import signal
+import sys
+
+import torch
+
+ARGUMENTS: list[str] = globals()["arguments"]  # given by whoever runs this file
+os.chdir(globals()["folder"])
+HANDLE = os.open(globals()["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+os.dup2(HANDLE, 1)
+os.dup2(HANDLE, 2)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+torch.set_num_threads(1)
+sys.argv = ["segkit", *ARGUMENTS]
+
+from segkit.train import main  # noqa: E402
+
+main()

@@ -1,0 +1,142 @@
+"""A run that is killed ends as if it had never been killed, to the last bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+STEPS = "callback.last.every_n_steps=1"
+RECIPES = {
+    "plain": [],
+    "plateau": ["scheduler=plateau", "scheduler.patience=0", "monitor=val/loss", "monitor_mode=min"],
+    "ema": ["callback.ema.decay=0.9", STEPS],
+    "balanced": ["data.sampler=class_balanced", "callback.last.every_n_steps=2", "scheduler=poly"],
+    "stopping": ["callback.early_stopping.patience=2", "optimizer.lr=1e-4", "trainer.max_epochs=12"],
+    "minutes": ["callback.last.every_minutes=0.0001", "callback.last.every_n_epochs=2", "optimizer=sgd"],
+    "workers": ["data.num_workers=2", "callback.last.every_n_steps=2"],
+    "dropout": [
+        *("model=smp", "model.arch=fpn", "model.encoder_name=resnet18", "+model.params.decoder_dropout=0.5"),
+        *(STEPS, "trainer.max_epochs=3"),
+    ],
+}
+KILLS = int(os.environ.get("SEGKIT_KILLS", "104"))  # of the soak
+FAST = ("plateau", "ema", "balanced")
+
+
+def options_of(recipe: str, small: list[str]) -> list[str]:
+    net = [] if "model=smp" in RECIPES[recipe] else ["model.depth=2", "model.base_width=4"]
+    return [*small, *net, *RECIPES[recipe]]
+
+
+@pytest.mark.parametrize("recipe", FAST)
+def test_a_killed_run_ends_as_one_that_was_never_killed(recipe, start, small, differences, tmp_path):
+    options = options_of(recipe, small)
+    begun = start([*options, "hydra.run.dir=whole"], tmp_path)
+    assert begun.wait() == 0, begun.text()
+    run = tmp_path / "run"
+    killed = start([*options, "hydra.run.dir=run"], tmp_path)
+    for rows in (1, 3):
+        killed.until(lambda rows=rows: epochs(run) >= rows)
+        killed.send(signal.SIGKILL)
+        killed.wait()
+        killed = start(["resume=run"], tmp_path)
+    assert killed.wait() == 0, killed.text()
+    assert differences(tmp_path / "whole", run) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGUSR1, 75)]
+)
+def test_a_signal_saves_behind_the_step_at_hand_and_says_how_to_go_on(
+    number, code, start, small, differences, tmp_path
+):
+    options = options_of("ema", small)
+    begun = start([*options, "hydra.run.dir=whole"], tmp_path)
+    assert begun.wait() == 0, begun.text()
+    stopped = start([*options, "hydra.run.dir=run", "callback.last.every_n_steps=null"], tmp_path)
+    stopped.until(lambda: epochs(tmp_path / "run") >= 2)
+    stopped.send(number)
+    assert stopped.wait() == code, stopped.text()
+    assert "go on with: python -m segkit.train resume=" in stopped.text()
+    assert "Traceback" not in stopped.text()
+    resumed = start(["resume=run"], tmp_path)
+    assert resumed.wait() == 0, resumed.text()
+    assert differences(tmp_path / "whole", tmp_path / "run") == []
+
+
+def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(start, small, differences, tmp_path):
+    options = options_of("plain", small)
+    begun = start([*options, "hydra.run.dir=whole"], tmp_path)
+    assert begun.wait() == 0, begun.text()
+    run = tmp_path / "run"
+    killed = start([*options, "hydra.run.dir=run"], tmp_path)
+    killed.until(lambda: epochs(run) >= 4)
+    killed.send(signal.SIGKILL)
+    killed.wait()
+    last = run / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:-1000])
+    resumed = start(["resume=run"], tmp_path)
+    assert resumed.wait() == 0, resumed.text()
+    assert "going on from the one before" in resumed.text()
+    assert differences(tmp_path / "whole", run) == []
+
+
+def test_a_run_folder_that_was_moved_goes_on_and_keeps_its_best(start, small, differences, tmp_path):
+    options = options_of("plain", small)
+    begun = start([*options, "hydra.run.dir=whole"], tmp_path)
+    assert begun.wait() == 0, begun.text()
+    killed = start([*options, "hydra.run.dir=first"], tmp_path)
+    killed.until(lambda: epochs(tmp_path / "first") >= 3)
+    killed.send(signal.SIGKILL)
+    killed.wait()
+    (tmp_path / "first").rename(tmp_path / "moved")
+    resumed = start(["resume=moved"], tmp_path)
+    assert resumed.wait() == 0, resumed.text()
+    assert differences(tmp_path / "whole", tmp_path / "moved") == []
+
+
+@pytest.mark.soak
+def test_a_hundred_kills_at_any_moment_change_no_bit(start, small, differences, tmp_path):
+    """Each recipe is killed at random moments, from the first import to the last write."""
+    rng, share = np.random.default_rng(0), -(-KILLS // len(RECIPES))
+    figures = {recipe: soak(recipe, share, rng, start, small, differences, tmp_path) for recipe in RECIPES}
+    print(json.dumps(figures, indent=1))
+    assert sum(f["kills"] for f in figures.values()) >= KILLS
+    assert not any(f["differences"] for f in figures.values()), figures
+
+
+def soak(recipe, share, rng, start, small, differences, tmp_path: Path) -> dict[str, object]:
+    """Kill runs of one recipe until ``share`` kills are survived."""
+    options, whole = options_of(recipe, small), tmp_path / recipe / "whole"
+    whole.parent.mkdir()
+    before = time.monotonic()
+    begun = start([*options, "hydra.run.dir=whole"], whole.parent)
+    assert begun.wait() == 0, begun.text()
+    length, kills, runs, found = time.monotonic() - before, 0, 0, []
+    while kills < share:
+        name, first, runs = f"run{runs}", True, runs + 1
+        while True:
+            command = [*options, f"hydra.run.dir={name}", "ckpt_path=last"] if first else [f"resume={name}"]
+            running = start(command, whole.parent)
+            running.process.join(rng.uniform(0, length) if kills < share else None)
+            if not running.process.is_alive():
+                assert running.process.exitcode == 0, running.text()
+                break
+            running.send(signal.SIGKILL)
+            running.wait()
+            kills += 1
+            first = not (whole.parent / name / ".hydra" / "config.yaml").is_file()
+        found += differences(whole, whole.parent / name)
+    return {"kills": kills, "runs": runs, "differences": found}
+
+
+def epochs(run: Path) -> int:
+    """Rows of metrics.csv."""
+    table = run / "metrics.csv"
+    return len(table.read_text().splitlines()) - 1 if table.is_file() else 0
