@@ -79,6 +79,8 @@ def _conclude(trainer: Any, module: Any, data: Any, run: Path, clock: Any) -> No
     on_gpu = trainer.strategy.root_device.type == "cuda"
     finish_card(run, clock, trainer.global_step, trainer.num_devices * trainer.num_nodes if on_gpu else 0)
     log.info("results: %s", run)
+    if _stopped_by_system(trainer):
+        return  # there may be no time left; `segkit report RUN` makes the page
     if (page := make_page(run, module.net, module.labels, data)) is not None:
         log.info("report: %s", page)
 
@@ -116,22 +118,27 @@ def _interruptible(trainer: Any, work: Callable[[], Any]) -> None:
     from lightning.pytorch.trainer.states import TrainerStatus
     from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-    from segkit.callback.last import Last
-
     try:
         work()
     except (SystemExit, SIGTERMException):
         if trainer.state.status != TrainerStatus.INTERRUPTED:
             raise
-        number = next((c.stopped_by for c in trainer.callbacks if isinstance(c, Last)), None)
-        by_system = number not in (None, signal.SIGINT)
-        by = signal.Signals(number).name if by_system and number is not None else "the user"
+        by_system = _stopped_by_system(trainer)
+        by = "the system" if by_system else "the user"
         log.warning(
             "stopped by %s; go on with: python -m segkit.train resume=%s", by, trainer.default_root_dir
         )
         if by_system:
             sys.exit(PREEMPTED)
         raise KeyboardInterrupt from None
+
+
+def _stopped_by_system(trainer: Any) -> bool:
+    """Whether SIGTERM or SIGUSR1 ended the training, and not the user or its own end."""
+    from segkit.callback.last import Last
+
+    numbers = {c.stopped_by for c in trainer.callbacks if isinstance(c, Last)}
+    return bool(numbers - {None, signal.SIGINT})
 
 
 def _best(trainer: Any) -> float | None:
