@@ -1,4 +1,6 @@
 import json
+import os
+import stat
 
 import numpy as np
 import pytest
@@ -15,11 +17,24 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
-    with pytest.raises(UserError, match="No space left"):
-        write_text(path, "new")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)  # the file is there by then, and to be taken away again
+        with pytest.raises(UserError, match="No space left"):
+            write_bytes(path, b"new", durable=True)
     assert path.read_text() == "old"
     assert [p.name for p in path.parent.iterdir()] == ["metrics.json"]
+
+
+def test_a_durable_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    path, order = tmp_path / "last.ckpt", []
+    path.write_bytes(b"old")
+
+    def sync(handle):
+        order.append((stat.S_ISDIR(os.fstat(handle).st_mode), path.read_bytes()))
+
+    monkeypatch.setattr("os.fsync", sync)
+    write_bytes(path, b"new", durable=True)
+    assert order == [(False, b"old"), (True, b"new")]  # first the contents, then the name
 
 
 def test_an_unwritable_folder_is_one_clear_line(tmp_path):
