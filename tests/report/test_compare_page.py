@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -15,16 +14,6 @@ from segkit.report.compare_page import LIMIT, Shot, paint_change, write_comparis
 from segkit.report.stored import read_stored
 from segkit.types import LabelSpace
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 EVIL = "<script>window.hit=1</script>"
 
 
@@ -139,27 +128,9 @@ def test_who_is_right_has_three_colours(five):
     assert painted[0, 3].tolist() == [200, 200, 200]  # ignored: the pale picture
 
 
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_api.sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield chromium
-        chromium.close()
-
-
 @pytest.mark.parametrize("width", [400, 1280])
-def test_the_page_fits_its_window_and_asks_for_nothing(width, browser, written):
-    complaints = []
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "request", lambda r: complaints.append(r.url) if not r.url.startswith(("file:", "data:")) else None
-    )
-    page.goto((written / "compare.html").as_uri())
+def test_the_page_fits_its_window_and_asks_for_nothing(width, look, written):
+    page = look(written / "compare.html", width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("window.hit") is None
     assert page.evaluate("document.images.length") > 40
@@ -171,8 +142,6 @@ def test_the_page_fits_its_window_and_asks_for_nothing(width, browser, written):
     page.locator("#pair-1 table.differences th[data-column='1'] button").click()
     values = page.evaluate(f"{rows}.map(r => +r.cells[1].dataset.sort)")
     assert values == sorted(values, reverse=True)
-    page.close()
-    assert complaints == []
 
 
 def test_overlapping_classes_are_right_where_all_of_them_are(five):
