@@ -90,6 +90,7 @@ def interval(numbers: Node, name: str) -> str:
     level, units, unit = block.number("level"), block.whole("units"), block.text("unit")
     known = f"{100 * level:g} % interval" if level else "interval"
     over = f", over {plural(units, unit)}" if units and unit else ""
+    over = f" ({warning})" if (warning := block.text("warning")) else over  # it names the units too
     return f"{known}: {short(found[0])} to {short(found[1])}{over}"
 
 

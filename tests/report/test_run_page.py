@@ -1,8 +1,12 @@
 """The page of a run: what it says, and how it behaves in a browser."""
 
 import itertools
+from pathlib import Path
 
 import pytest
+
+from segkit.report.headline import interval
+from segkit.report.node import Node
 
 SCRIPT = "<script>window.hit=1</script>"
 
@@ -33,6 +37,13 @@ def test_no_number_of_the_headline_is_without_its_protocol(opened):
         "5 classes, absent ones left out; the pixels of all images together; test part, 7 images" in cards[0]
     )
     assert "validation part, 4 images, epoch 1 (the best)" in cards[4]
+
+
+def test_an_interval_from_few_groups_says_that_it_is_rough():
+    words = "2 groups only: the interval is rough"
+    block = {"level": 0.95, "unit": "group", "units": 2, "mean": {"miou": [0.1, 0.2]}, "warning": words}
+    said = interval(Node({"interval": block}, Path("metrics.json")), "miou")
+    assert said == f"95 % interval: 0.1000 to 0.2000 ({words})"
 
 
 def test_a_number_that_the_page_does_not_know_is_shown_with_its_definition(opened):
