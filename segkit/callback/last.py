@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from segkit.types import Batch, UserError
@@ -58,7 +58,12 @@ class Last(Checkpoint):
     # ---- when ---------------------------------------------------------------------------
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Start the clock and listen for signals."""
+        """Start the clock, listen for signals, and see whether early stopping has ended this run before."""
+        if any(_has_ended(c) for c in trainer.callbacks if isinstance(c, EarlyStopping)):  # type: ignore[attr-defined]
+            log.warning(
+                "early stopping has ended this run; callback.early_stopping=null goes on all the same"
+            )
+            trainer.should_stop = True  # which is no part of a checkpoint
         self._saved_at, self._step = time.monotonic(), trainer.global_step
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
@@ -129,6 +134,12 @@ class Last(Checkpoint):
             keep_previous(folder / "last.ckpt")
         trainer.save_checkpoint(folder / "last.ckpt")
         self._saved_at = time.monotonic()
+
+
+def _has_ended(early_stopping: EarlyStopping) -> bool:
+    """Whether it has asked for the end, also in the life before the last resume."""
+    waited = early_stopping.wait_count >= max(1, early_stopping.patience)
+    return waited or early_stopping.stopped_epoch > 0
 
 
 def keep_previous(last: Path) -> None:

@@ -87,6 +87,19 @@ def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(start, small, dif
     assert differences(tmp_path / "whole", run) == []
 
 
+def test_early_stopping_that_has_ended_a_run_is_remembered(start, small, differences, tmp_path):
+    """A kill behind its last checkpoint must not give the run another epoch."""
+    options = options_of("stopping", small)
+    for name in ("whole", "run"):
+        begun = start([*options, f"hydra.run.dir={name}"], tmp_path)
+        assert begun.wait() == 0, begun.text()
+    assert epochs(tmp_path / "run") < 12
+    resumed = start(["resume=run"], tmp_path)
+    assert resumed.wait() == 0, resumed.text()
+    assert "early stopping has ended this run" in resumed.text()
+    assert differences(tmp_path / "whole", tmp_path / "run") == []
+
+
 def test_a_run_folder_that_was_moved_goes_on_and_keeps_its_best(start, small, differences, tmp_path):
     options = options_of("plain", small)
     begun = start([*options, "hydra.run.dir=whole"], tmp_path)
