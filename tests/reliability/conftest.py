@@ -37,7 +37,7 @@ class Started:
         self.process = SERVER.Process(target=runpy.run_path, args=(str(CHILD), given))
         self.process.start()
 
-    def wait(self, seconds: float = 120) -> int:
+    def wait(self, seconds: float = 300) -> int:
         """Exit code; negative: the signal that killed it."""
         self.process.join(seconds)
         assert self.process.exitcode is not None, "it hangs"
