@@ -22,60 +22,53 @@ def evaluate(cfg: Any) -> float | None:
     from hydra.core.hydra_config import HydraConfig
 
     from segkit import build, checkpoint
-    from segkit.infer.measure import measure
     from segkit.infer.views import make_page
-    from segkit.metric.counts import OverlapCounts
-    from segkit.report.evaluation import Evaluation, write_evaluation
+    from segkit.report.evaluation import write_evaluation
     from segkit.report.table import table
 
     settings = build.plain(cfg)
     build.check_metric(settings["metric"])
     loaded = checkpoint.load(settings["run"])
-    labels, data = loaded.labels, checkpoint.evaluation_data(loaded, settings["data"])
-    split = settings["split"]
-    if split == "test" and not data.part("test"):
+    data = checkpoint.evaluation_data(loaded, settings["data"])
+    if settings["split"] == "test" and not data.part("test"):
         log.warning("the data has no test part: measuring val, which has chosen the checkpoint")
-        split = "val"
-    batches = data.eval_dataloader(split)
-    net = loaded.net.to(checkpoint.device(settings["device"]))
+        settings["split"] = "val"
+    loaded.net.to(checkpoint.device(settings["device"]))
     if settings["calibrate"]:
         loaded = _calibrate(loaded, settings["data"])
-    protocol, meters = build.protocol(settings["metric"], labels), build.meters(settings["metric"], labels)
-    overlaps = OverlapCounts(labels)
-    measure(
-        net,
-        labels,
-        batches,
-        [overlaps, *meters.values()],
-        settings["threshold"],
-        loaded.temperature,
-        protocol.ignored(labels),
-    )
-    counts = overlaps.count()
+    evaluation = _measured(loaded, data, settings)
     folder = Path(HydraConfig.get().runtime.output_dir)
+    numbers = write_evaluation(folder, evaluation)
+    print(table(numbers, evaluation.about))
+    print(f"results: {folder}")
+    if (page := make_page(folder, loaded.net, loaded.labels, data)) is not None:
+        print(f"report: {page}")
+    return numbers["mean"]["miou"]
+
+
+def _measured(loaded: Any, data: Any, settings: dict[str, Any]) -> Any:
+    """Show every picture of the part to every meter."""
+    from segkit import build
+    from segkit.infer.measure import measure
+    from segkit.metric.counts import OverlapCounts
+    from segkit.report.evaluation import Evaluation
+
+    labels, split, threshold = loaded.labels, settings["split"], settings["threshold"]
+    protocol, meters = build.protocol(settings["metric"], labels), build.meters(settings["metric"], labels)
+    overlaps, batches = OverlapCounts(labels), data.eval_dataloader(split)
+    everything, ignored = [overlaps, *meters.values()], protocol.ignored(labels)
+    measure(loaded.net, labels, batches, everything, threshold, loaded.temperature, ignored)
+    counts = overlaps.count()
     about = {
         "checkpoint": str(loaded.path),
         "split": split,
         "resolution": data.resolution,
-        "threshold": settings["threshold"],
+        "threshold": threshold,
         "temperature": loaded.temperature,
     }
-    evaluation = Evaluation(
-        counts,
-        labels,
-        [data.part(split)[i] for i in counts.index],
-        protocol,
-        about,
-        loaded.config["name"],
-        {name: meter.compute() for name, meter in meters.items()},
-        meters,
-    )
-    numbers = write_evaluation(folder, evaluation)
-    print(table(numbers, about))
-    print(f"results: {folder}")
-    if (page := make_page(folder, net, labels, data)) is not None:
-        print(f"report: {page}")
-    return numbers["mean"]["miou"]
+    samples = [data.part(split)[i] for i in counts.index]
+    tables = {name: meter.compute() for name, meter in meters.items()}
+    return Evaluation(counts, labels, samples, protocol, about, loaded.config["name"], tables, meters)
 
 
 def _calibrate(loaded: Any, data: Any) -> Any:
