@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from segkit.error import DATA_OPTIONS, UserError
+from segkit.error import DATA_OPTIONS, UserError, visible
 from segkit.paths import CONF_DIR
 
 USER_ERROR = 2  # exit code: the user can mend it
@@ -67,6 +67,7 @@ def _one_line(verb: str) -> Iterator[None]:
     except Exception as error:
         if (message := explain(error, verb, sys.argv[1:])) is None:
             raise
+        message = visible(message)
         _log_to_run_folder(message)
         print(f"segkit {verb}: error: {message}", file=sys.stderr)
         sys.exit(USER_ERROR)
@@ -258,10 +259,15 @@ def _refuse_overwriting(arguments: list[str]) -> None:
     resume, folder = _value(arguments, "resume"), _value(arguments, "hydra.run.dir")
     if resume not in (None, "null", "") and not (Path(resume) / ".hydra" / "config.yaml").is_file():
         raise UserError(f"resume={resume}: no run folder there (it has no .hydra/config.yaml)")
+    last = _value(arguments, "ckpt_path") == "last"
+    going_on_in = resume if resume not in (None, "null", "") else folder if last else None
+    if going_on_in:
+        from segkit.files import RUN_FOLDERS, refuse_links
+
+        refuse_links(Path(going_on_in), (*RUN_FOLDERS, "checkpoints"))  # before the first line of its log
     groups = [k for k in (a.lstrip("+").partition("=")[0] for a in arguments) if (CONF_DIR / k).is_dir()]
     if resume and groups:
         raise UserError(f"{groups[0]}=: a resumed run keeps its {groups[0]}; start a new run for another")
-    last = _value(arguments, "ckpt_path") == "last"
     if last and not folder:
         raise UserError("ckpt_path=last needs hydra.run.dir=RUN; or type resume=RUN alone")
     going_on = resume or last or "LOCAL_RANK" in os.environ  # a further process of the same run

@@ -1,5 +1,11 @@
 """What the user can mend. Apart from the other nouns, so that a command line needs nothing else."""
 
+import logging
+import re
+
+# Characters that end a line, move the cursor, turn the direction of writing, or are no text at all.
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
 # In a command that a message proposes: the command line puts in the data options that were typed.
 DATA_OPTIONS = "data=... data.root=..."
 LOOK = f"python -m segkit.analyze {DATA_OPTIONS}"
@@ -9,6 +15,20 @@ DIVIDE = f"python -m segkit.split {DATA_OPTIONS}"
 def plural(count: int, noun: str) -> str:
     """A number with its noun: ``1 file``, ``3 files``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def visible(text: str) -> str:
+    """A text in one line: what a terminal would obey instead of showing it is written as an escape."""
+    return UNSEEN.sub(lambda m: m[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+class OneLine(logging.Formatter):
+    """Messages whose names of files cannot make lines, colours or titles of their own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Put the message into its line; a traceback behind it keeps its lines."""
+        record.message = visible(record.message)
+        return super().formatMessage(record)
 
 
 class UserError(ValueError):

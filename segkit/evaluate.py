@@ -8,6 +8,7 @@ from typing import Any
 
 from segkit.cli import check_threshold, launch
 from segkit.error import UserError
+from segkit.trust import names
 
 log = logging.getLogger(__name__)
 
@@ -22,14 +23,16 @@ def evaluate(cfg: Any) -> float | None:
     from hydra.core.hydra_config import HydraConfig
 
     from segkit import build, checkpoint
-    from segkit.infer.views import make_page
+    from segkit.infer.views import PICTURES, make_page
     from segkit.report.evaluation import write_evaluation
     from segkit.report.table import table
 
     settings = build.plain(cfg)
     build.check_metric(settings["metric"])
-    loaded = checkpoint.load(settings["run"])
+    loaded = checkpoint.load(settings["run"], names(settings["trust"]))
     data = checkpoint.evaluation_data(loaded, settings["data"])
+    if hidden := checkpoint.outside(loaded, settings["data"], data):
+        log.warning("the page will show no pictures: %s", hidden)
     if settings["split"] == "test" and not data.part("test"):
         log.warning("the data has no test part: measuring val, which has chosen the checkpoint")
         settings["split"] = "val"
@@ -41,7 +44,7 @@ def evaluate(cfg: Any) -> float | None:
     numbers = write_evaluation(folder, evaluation)
     print(table(numbers, evaluation.about))
     print(f"results: {folder}")
-    if (page := make_page(folder, loaded.net, loaded.labels, data)) is not None:
+    if (page := make_page(folder, loaded.net, loaded.labels, data, 0 if hidden else PICTURES)) is not None:
         print(f"report: {page}")
     return numbers["mean"]["miou"]
 

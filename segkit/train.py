@@ -11,6 +11,7 @@ from typing import Any
 
 from segkit.cli import PREEMPTED, launch, with_data_options
 from segkit.error import UserError
+from segkit.trust import names
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def train(cfg: Any) -> float | None:
 
     run = Path(HydraConfig.get().runtime.output_dir)
     if cfg.resume is not None:
-        cfg = config_of(run, HydraConfig.get().overrides.task)
+        cfg = config_of(run, HydraConfig.get().overrides.task, names(cfg.trust))
 
     import lightning
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.files import write_bytes
+from segkit.files import read_npz, write_bytes
 
 
 class Table(NamedTuple):
@@ -94,9 +94,7 @@ def save(path: Path, table: Table) -> None:
 def load(path: Path) -> Table | None:
     """Read a table; nothing where there is none, or something else."""
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        return _table(arrays)
+        return _table(read_npz(path))
     except Exception:  # a damaged file can make any of the libraries raise anything
         return None
 
