@@ -28,7 +28,7 @@ from segkit.augment.crop import check_classes
 from segkit.augment.fit import stretch, stretch_target
 from segkit.callback.disk import DurableIO
 from segkit.data.datamodule import SegmentationData
-from segkit.data.make import make_source
+from segkit.data.make import loader_keys, make_source
 from segkit.loss.weights import class_weights
 from segkit.metric.protocol import Protocol
 from segkit.metric.table import ImageTable
@@ -59,7 +59,7 @@ def check(config: Config) -> None:
     _check_own_keys(config)
     for group in ("model", "loss", "optimizer", "scheduler", "trainer", "augment"):
         check_node(group, config[group])
-    check_node("data", config["data"], LOADER_KEYS)
+    check_node("data", config["data"], loader_keys())
     loader = {k: v for k, v in config["data"].items() if k in LOADER_KEYS}
     check_values("data", loader, SegmentationData)
     check_metric(config["metric"])

@@ -27,8 +27,10 @@ def predict(cfg: Any) -> int:
     from hydra.core.hydra_config import HydraConfig
 
     from segkit import checkpoint
+    from segkit.data.limit import allow_pixels
     from segkit.infer.writer import predict_files
 
+    allow_pixels(cfg.data.max_pixels)
     folder = Path(cfg.output or Path(HydraConfig.get().runtime.output_dir) / "predictions")
     device, trust = str(checkpoint.device(cfg.device)), names(cfg.trust)
     predictor = checkpoint.predictor(cfg.run, device, cfg.threshold, trust)

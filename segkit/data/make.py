@@ -10,6 +10,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
 from segkit.data.labels import read_labels
+from segkit.data.limit import allow_pixels
 from segkit.paths import CONF_DIR
 from segkit.schema import check_values, fits, parameters
 from segkit.types import LabelSpace, Source, UserError
@@ -24,7 +25,8 @@ def make_source(
 
     Args:
         node: The composed ``data`` node as plain containers, interpolations resolved. The
-            keys of batches, loaders and splits (`loader_keys`) may be there and are passed by.
+            keys of batches, loaders and splits (`loader_keys`) may be there and are passed by;
+            ``max_pixels`` is set for this process and its workers (`allow_pixels`).
         labels: A label space (`read_labels`) to use instead of the node's.
 
     Raises:
@@ -35,6 +37,7 @@ def make_source(
 
     if not node.get("_target_"):
         raise UserError("no data is chosen: add data=folder, data=csv, data=streets or another of conf/data")
+    allow_pixels(node.get("max_pixels"))
     own = {k: v for k, v in node.items() if k not in loader_keys()}
     target = get_object(own["_target_"])
     check_values("data", {k: v for k, v in own.items() if k != "labels" or v is not None}, target)

@@ -20,7 +20,7 @@ FREE = {
         *("seed", "name", "resume", "hydra", "threads", "logger", "test", "metric", "threshold"),
         *("compile", "channels_last", "trust"),
     },
-    "data": {"num_workers", "eval_batch_size", "eval_resolution", "cache", "check_masks"},
+    "data": {"num_workers", "eval_batch_size", "eval_resolution", "cache", "check_masks", "max_pixels"},
     "callback": {"nan", "csv_log", "lr_monitor", "pictures", "plots", "progress", "last", "interrupt"},
     "trainer": {
         *("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "profiler"),
