@@ -19,8 +19,10 @@ DEFAULT = 178_956_970  # where Pillow draws the line too; as RGB half a gigabyte
 LARGEST = 2**30  # more is too much for OpenCV
 LONGEST = 2**20  # the same for one side
 
-# Pillow warns where it does not refuse yet; here everything above the limit is refused.
+# Pillow warns where it does not refuse yet; here everything above the limit is refused. And it warns of odd
+# metadata, which is no news to who looks at pixels.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def max_pixels() -> int:

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segkit.data.file import header_size, is_grey_png, open_header, orientation, read_bytes, unreadable
-from segkit.data.jpeg import may_end_in_grey, with_more
+from segkit.data.jpeg import ends_early, may_end_in_grey
 from segkit.data.tiff import TIFF, read_directory
 from segkit.error import LOOK
 from segkit.types import Masks, UserError
+
+# What is wrong with a file is said by a `UserError`, in one line.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
@@ -184,7 +187,11 @@ def _opencv_rgb(path: Path, data: bytes) -> NDArray[Any]:
 
 def _jpeg_rgb(path: Path, data: bytes) -> NDArray[Any]:
     pixels = _opencv_rgb(path, data)
-    if may_end_in_grey(pixels) and (pixels != _opencv_rgb(path, with_more(data))).any():
+    try:
+        cut = may_end_in_grey(pixels) and ends_early(data)
+    except Exception as error:  # a damaged file can make a decoder raise anything
+        raise unreadable(path, error) from error
+    if cut:
         raise UserError(f"{path} cannot be read: it is truncated; replace or remove the file")
     return pixels
 

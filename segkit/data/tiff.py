@@ -53,7 +53,7 @@ def read_directory(data: bytes) -> Directory:
             if position in seen:
                 return Directory(pages=len(seen), fault="its pages refer to each other in a circle")
             seen.add(position)
-    except (struct.error, ValueError):
+    except (struct.error, ValueError, OverflowError):
         return Directory(fault="it is truncated")
     width, height, turn = (_first(tags, tag) for tag in (WIDTH, HEIGHT, ORIENTATION))
     turn = turn if 1 <= turn <= 8 else 1

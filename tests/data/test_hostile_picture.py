@@ -142,7 +142,7 @@ def test_a_bmp_of_negative_or_no_height_is_refused(tmp_path, height):
     refused(tmp_path, data, "cannot be read|more than|may exceed")
 
 
-@pytest.mark.parametrize("samples", [0, 2, 5, 7, 255, 65_535])
+@pytest.mark.parametrize("samples", [0, 5, 7, 255, 65_535])
 def test_channel_counts_that_no_picture_has_are_refused(tmp_path, samples):
     refused(tmp_path, tiff_of(5, 5, 8, samples), "cannot be read", (read_image,))
 
@@ -246,10 +246,10 @@ def test_broken_and_huge_exif_data_harm_nothing(tmp_path):
 
 
 def test_animations_are_refused_at_once(tmp_path):
-    frames = [Image.fromarray(np.full((4, 4), i % 200, np.uint8)) for i in range(10_000)]
-    gif = saved("GIF", frames[0], save_all=True, append_images=frames[1:300], optimize=False)
-    one = gif[gif.index(b"\x21\xf9") : -1]
-    refused(tmp_path, gif[:-1] + one * 33 + b";", "is animated", name="a.gif")  # 10 000 frames
+    frames = [Image.fromarray(np.full((4, 4), 25 * i, np.uint8)) for i in range(9)]
+    gif = saved("GIF", frames[0], save_all=True, append_images=frames[1:])
+    last = gif[gif.rindex(b"\x2c\0\0\0\0\4\0\4") : -1]
+    refused(tmp_path, gif[:-1] + last * 10_000 + b";", "is animated", name="a.gif")
     for kind in ("PNG", "WEBP"):
         animation = saved(kind, frames[0], save_all=True, append_images=frames[1:5])
         refused(tmp_path, animation, "is animated")
