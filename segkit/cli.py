@@ -86,7 +86,7 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, UserError):
-            return with_data_options(_last_line(str(cause)), arguments)
+            return with_data_options(str(cause), arguments)
         cause = cause.__cause__
     if isinstance(error, InstantiationException):
         return None  # an error of the object's own, which is ours
@@ -106,13 +106,6 @@ def check_threshold(value: Any) -> None:
     """Refuse a probability that is none, before anything heavy is loaded."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
         raise UserError(f"threshold={value}: must lie between 0 and 1, both excluded")
-
-
-def _last_line(message: str) -> str:
-    """A worker process hands its error over wrapped in a traceback; the user gets the end."""
-    if "Original Traceback" not in message:
-        return message
-    return message.strip().rsplit("UserError: ", 1)[-1]
 
 
 def with_data_options(message: str, arguments: Sequence[str]) -> str:

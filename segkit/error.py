@@ -9,6 +9,7 @@ UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2
 # In a command that a message proposes: the command line puts in the data options that were typed.
 DATA_OPTIONS = "data=... data.root=..."
 LOOK = f"python -m segkit.analyze {DATA_OPTIONS}"
+MOST = 2000  # characters of a message
 DIVIDE = f"python -m segkit.split {DATA_OPTIONS}"
 
 
@@ -36,4 +37,25 @@ class UserError(ValueError):
 
     The message is one line that says what is wrong, where, and what to do. A command
     prints it without a traceback and ends with exit code 2.
+
+    Args:
+        message: The line. It may quote what came from files and their names: characters that
+            are not printed, line ends among them, are escaped, and the middle of a very long
+            one is left out.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_one_line(_end(message)))
+
+
+def _end(message: str) -> str:
+    """A worker process hands its error over wrapped in a traceback; the user gets the end."""
+    if "Original Traceback" not in message:
+        return message
+    return message.strip().rsplit("UserError: ", 1)[-1]
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= MOST else f"{text[: MOST - 400]} ... {text[-400:]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from segkit.paths import CONF_DIR
 from segkit.schema import check_values, fits, parameters
 from segkit.types import LabelSpace, Source, UserError
 
+# A step upwards, an absolute path on Windows, a zero byte, or bytes that are no text in UTF-8.
+BAD_NAME = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^\\|^[A-Za-z]:[/\\]|[\x00\ud800-\udfff]")
 LISTED = ("root", "labels")  # keys of every data configuration that its target takes
 
 
@@ -45,7 +48,21 @@ def make_source(
     space = _labels(given if labels is None else labels, target)
     # A label space is handed over afterwards: Hydra would not leave such an object alone.
     source: Source = instantiate({**own, "_partial_": True}, _convert_="all")(labels=space)
+    _check_names(source)
     return source
+
+
+def _check_names(source: Source) -> None:
+    """Results are named after samples: no name may lead out of their folder.
+
+    Raises:
+        UserError: A name that is no relative path, or no text that a file can hold.
+    """
+    for sample in source.samples:
+        name = sample.name
+        if BAD_NAME.search(name) or not name or name.startswith("/"):
+            where = f" ({sample.image})" if sample.image != Path() else ""
+            raise UserError(f"a sample is called '{name[:80]}'{where}, which cannot name a result; rename it")
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from segkit.data.file import open_header
 from segkit.data.region import outline_problem
 
 LINE_WIDTH, POINT_RADIUS = 10, 5  # pixels, as `labelme.utils.shape_to_mask` has them by default
+LARGEST = 1e9  # no coordinate; sums of larger ones may leave the range of numbers
 
 # How many points each kind of shape has: at least, at most.
 KINDS: dict[str, tuple[int, float]] = {
@@ -80,6 +81,8 @@ def parse_shape(item: Any, height: int, width: int) -> tuple[str, Shape | None]:
     low, high = KINDS[kind]
     if not low <= len(points) <= high:
         return "count", None
+    if np.abs(points).max() > LARGEST:
+        return "far", None
     shape = Shape(label, kind, points)
     problem = outline_problem([_extent(shape).ravel()], height, width)
     if problem in ("far", "outside"):

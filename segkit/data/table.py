@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -83,6 +84,7 @@ def save(path: Path, table: Table) -> None:
         arrays[f"{'text' if is_text else 'column'} {key}"] = _pack(values.tolist()) if is_text else values
     for key, (counts, values) in table.ragged.items():
         arrays[f"count {key}"], arrays[f"values {key}"] = counts, values
+    arrays["digest"] = _digest(arrays)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for key, values in arrays.items():
@@ -94,7 +96,10 @@ def save(path: Path, table: Table) -> None:
 def load(path: Path) -> Table | None:
     """Read a table; nothing where there is none, or something else."""
     try:
-        return _table(read_npz(path))
+        arrays = read_npz(path)
+        if not np.array_equal(arrays.pop("digest"), _digest(arrays)):
+            return None
+        return _table(arrays)
     except Exception:  # a damaged file can make any of the libraries raise anything
         return None
 
@@ -118,6 +123,16 @@ def _table(arrays: Mapping[str, NDArray[Any]]) -> Table:
     if lengths != {len(names)} or any(c.sum() != len(v) for c, v in ragged.values()):
         raise ValueError("the arrays do not fit each other")
     return table
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+    """Digest of all arrays, so that a file that is damaged in whatever way is not taken for the truth."""
+    found = hashlib.blake2b(digest_size=16)
+    for key in sorted(arrays):
+        values = np.ascontiguousarray(arrays[key])
+        found.update(f"{key}\0{values.dtype.str}\0{values.shape}\0".encode("utf-8", "surrogateescape"))
+        found.update(values.tobytes())
+    return np.frombuffer(found.digest(), np.uint8)
 
 
 def _pack(texts: Sequence[str]) -> NDArray[Any]:

@@ -32,17 +32,18 @@ def _late(_: int, __: FrameType | None) -> None:
     raise Late
 
 
-def work(name: str, numbers: range, place: str) -> None:
+def work(name: str, numbers: range, place: str, run: str) -> None:
     """Show the files of a reader; write what came of it to ``place``.
 
     Args:
         name: Of the reader.
         numbers: Of the files.
+        run: A finished run, whose files are seeds.
         place: Folder for ``progress`` (the number at hand), ``findings.txt`` and ``result.json``.
     """
-    from fuzzing.readers import READERS
+    from fuzzing.readers import readers
 
-    folder, reader = Path(place), READERS[name]
+    folder, reader = Path(place), readers(Path(run))[name]
     noise = os.open(folder / "noise.txt", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     os.dup2(noise, 2)
     os.dup2(noise, 1)
@@ -77,7 +78,7 @@ def _bound_memory() -> None:
 
 def _show(reader: Any, read: Any, number: int, result: dict[str, Any], noise: int) -> tuple[str, str] | None:
     """What is wrong with how a reader takes a file: in short, and where; nothing where all is well."""
-    from segkit.error import UserError
+    from segkit.cli import explain
 
     data = reader.case(number)
     os.ftruncate(noise, 0)
@@ -86,14 +87,13 @@ def _show(reader: Any, read: Any, number: int, result: dict[str, Any], noise: in
     try:
         read(data)
         result["used"] += 1
-    except UserError as error:
-        result["refused"] += 1
-        text = str(error)
-        if "\n" in text or "\r" in text or len(text) > 4000 or not text.strip():
-            return "message", text[:300]
     except Late:
         return "hang", traceback.format_exc()[-600:]
-    except BaseException as error:
+    except Exception as error:
+        text = explain(error, "train", [])
+        if text is not None:
+            result["refused"] += 1
+            return None if text.strip() and text.isprintable() and len(text) < 4000 else ("message", text[:300])
         frames = traceback.extract_tb(error.__traceback__)
         own = [f"{Path(f.filename).name}:{f.lineno}" for f in frames if "segkit" in f.filename]
         return f"{type(error).__name__} at {own[-1] if own else '?'}", traceback.format_exc()[-1500:]

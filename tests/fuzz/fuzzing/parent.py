@@ -45,10 +45,10 @@ class Outcome(NamedTuple):
         return found
 
 
-def run_reader(name: str, count: int, processes: int = 1) -> Outcome:
-    """Show a reader its files 0, 1, ... ``count - 1``."""
+def run_reader(name: str, count: int, run: Path, processes: int = 1) -> Outcome:
+    """Show a reader its files 0, 1, ... ``count - 1``; ``run`` is a finished run, whose files are seeds."""
     with tempfile.TemporaryDirectory() as place:
-        jobs = [_Job(name, range(i, count, processes), Path(place) / str(i)) for i in range(processes)]
+        jobs = [_Job(name, range(i, count, processes), Path(place) / str(i), run) for i in range(processes)]
         while any([job.watch() for job in jobs]):
             time.sleep(0.02)
         findings = [f for job in jobs for f in job.findings]
@@ -60,8 +60,8 @@ def run_reader(name: str, count: int, processes: int = 1) -> Outcome:
 class _Job:
     """The files of one process, and of those that take its place where it dies."""
 
-    def __init__(self, name: str, numbers: range, folder: Path) -> None:
-        self.name, self.numbers, self.folder = name, numbers, folder
+    def __init__(self, name: str, numbers: range, folder: Path, run: Path) -> None:
+        self.name, self.numbers, self.folder, self.run = name, numbers, folder, run
         self.total: dict[str, Any] = {"used": 0, "refused": 0, "seconds": 0.0, "memory": 0}
         self.findings: list[tuple[int, str, str]] = []
         folder.mkdir()
@@ -70,7 +70,7 @@ class _Job:
     def _start(self) -> None:
         for name in ("result.json", "progress"):
             (self.folder / name).unlink(missing_ok=True)
-        given = {"NAME": self.name, "NUMBERS": self.numbers, "PLACE": str(self.folder)}
+        given = {"NAME": self.name, "NUMBERS": self.numbers, "PLACE": str(self.folder), "RUN": str(self.run)}
         self.process = SERVER.Process(target=runpy.run_path, args=(str(HERE / "start.py"), given))
         self.process.start()
         self.moved, self.last = time.monotonic(), ""
@@ -118,7 +118,8 @@ class _Job:
         """Note the file that did it, and go on with the next."""
         self._collect()
         at, code = self._progress(), self.process.exitcode
-        said = (self.folder / "noise.txt").read_text(errors="replace") if at else "it did not start"
+        noise = self.folder / "noise.txt"
+        said = noise.read_text(errors="replace") if noise.is_file() else "it did not start"
         number = int(at) if at else -1
         what = "hang" if code == -9 else f"crash ({code})"
         self.findings.append((number, what, said[-1500:]))

@@ -33,7 +33,7 @@ from segkit.types import Sample, Source
 
 INDEX = {
     "task": "multiclass",
-    "names": ["road", {"name": "car", "ids": [1, 2], "color": [0, 0, 142], "parent": "things"}],
+    "names": [{"name": "road", "ids": 0, "parent": "flat"}, {"name": "car", "ids": [1, 2], "parent": "things"}],
     "ignore": [255],
     "rest": "error",
 }
@@ -139,7 +139,7 @@ COCO = {
     "annotations": [
         {"id": 1, "image_id": 0, "category_id": 1, "iscrowd": 0, "segmentation": [POLYGON], "bbox": [1, 1, 3, 2]},
         {"id": 2, "image_id": 0, "category_id": 7, "iscrowd": 1, "segmentation": {"size": [4, 6], "counts": [3, 9, 12]}},
-        {"id": 3, "image_id": 1, "category_id": 7, "segmentation": {"size": [4, 6], "counts": "b07"}},
+        {"id": 3, "image_id": 1, "category_id": 7, "segmentation": {"size": [4, 6], "counts": "5220007"}},
     ],
 }  # fmt: skip
 
@@ -206,7 +206,9 @@ def _voc(home: Path) -> Read:
 
 def _pets(home: Path) -> Read:
     for name in "abc":
-        _pictures(home, f"images/{name}.jpg", f"annotations/trimaps/{name}.png")
+        _pictures(home, f"images/{name}.jpg", f"mask/{name}.png")
+    (home / "annotations").mkdir()
+    (home / "mask").rename(home / "annotations/trimaps")
     (home / "annotations/test.txt").write_text("c 1 1 1\n")
 
     def read(data: bytes) -> None:
@@ -217,10 +219,10 @@ def _pets(home: Path) -> Read:
 
 
 LISTINGS: dict[str, tuple[Callable[[Path], Source], list[str]]] = {
-    "ade20k": (ade20k, [f"{k}/{p}/a_{i}.{s}" for k, s in (("images", "jpg"), ("annotations", "png"))
+    "ade20k": (ade20k, [f"{k}/{p}/{p}_{i}.{s}" for k, s in (("images", "jpg"), ("annotations", "png"))
                         for p in ("training", "validation") for i in "12"]),
-    "camvid": (camvid, [f"{p}{k}/0001TP_{i}.png" for p in ("train", "val") for k in ("", "annot") for i in "12"]),
-    "cityscapes": (cityscapes, [f"{k}/{p}/x/x_{i}_{s}.png" for k, s in (("leftImg8bit", "leftImg8bit"),
+    "camvid": (camvid, [f"{p}{k}/{p}TP_{i}.png" for p in ("train", "val") for k in ("", "annot") for i in "12"]),
+    "cityscapes": (cityscapes, [f"{k}/{p}/x/{p}_{i}_{s}.png" for k, s in (("leftImg8bit", "leftImg8bit"),
                    ("gtFine", "gtFine_labelIds")) for p in ("train", "val") for i in "12"]),
     "folder": (lambda home: folder(home, {"names": ["x", "y"]}, group="^([^_]+)_"),
                [f"{k}/{p}/a_{i}.png" for k in ("images", "masks") for p in ("train", "val") for i in "12"]),
