@@ -45,7 +45,7 @@ class UserError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(_one_line(_end(message)))
+        super().__init__(_short(visible(_end(message))))
 
 
 def _end(message: str) -> str:
@@ -55,7 +55,5 @@ def _end(message: str) -> str:
     return message.strip().rsplit("UserError: ", 1)[-1]
 
 
-def _one_line(text: str) -> str:
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _short(text: str) -> str:
     return text if len(text) <= MOST else f"{text[: MOST - 400]} ... {text[-400:]}"

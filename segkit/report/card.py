@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 import shlex
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 
 from segkit.files import write_json
+from segkit.report.node import read_json
 from segkit.types import Sample
 
 PACKAGES = (
@@ -61,9 +61,9 @@ def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) 
         "started": _now(),
     }
     path = run / "run.json"
-    if path.is_file():
-        card = json.loads(path.read_text())
-        write_json(path, {**card, "resumed": [*card.get("resumed", []), now]})
+    if (kept := read_json(path)) is not None:
+        earlier = [row.value for row in kept.rows("resumed")]
+        write_json(path, {**kept.value, "resumed": [*earlier, now]})
         return
     card = {
         **now,
@@ -105,8 +105,11 @@ def finish_card(run: Path, clock: Clock, steps: int, gpus: int) -> None:
         "peak_memory_bytes": _peak_memory(),
         "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated() if gpus else None,
     }
-    card = json.loads(path.read_text())
-    if card.get("resumed"):
+    kept = read_json(path)
+    if kept is None:
+        return
+    card = dict(kept.value)
+    if kept.rows("resumed"):
         card["resumed"][-1] |= spent
     else:
         card |= spent

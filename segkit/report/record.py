@@ -11,6 +11,7 @@ import numpy as np
 
 from segkit.files import read_npz, refuse_links
 from segkit.foreign import read_text, yaml_value
+from segkit.report.arrays import check_counts
 from segkit.report.node import Node, read_json
 from segkit.types import LabelSpace, UserError
 
@@ -159,33 +160,11 @@ def _counts(path: Path) -> Mapping[str, Array]:
     """The arrays of ``counts.npz`` that belong together; a checkpoint's own are left out."""
     if not path.is_file():
         return {}
+    wanted = ("counts", "names", "groups", "classes", "colors", "confusion", "index", "cells")
     try:
-        wanted = ("counts", "names", "groups", "classes", "colors", "confusion", "index", "cells")
         found = read_npz(path, wanted)
-        _check_counts(found)
+        check_counts(found)
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{path}: damaged ({reason}); make it anew, or remove it") from error
     return found
-
-
-def _check_counts(found: Mapping[str, Array]) -> None:
-    """Raise `ValueError` where arrays do not fit each other, `KeyError` where one is missing."""
-    images, classes = len(found["names"]), len(found["classes"])
-    shapes = {
-        "counts": (images, classes, 3),
-        "index": (images,),
-        "groups": (images,),
-        "colors": (classes, 3),
-        "confusion": (classes, classes),
-        "cells": (len(found.get("cells", ())), 4),
-    }
-    for name, shape in shapes.items():
-        if name in ("counts", "index") or name in found:
-            if found[name].shape != shape:
-                raise ValueError(f"{name} has the shape {list(found[name].shape)}, not {list(shape)}")
-            if name != "groups" and found[name].dtype.kind not in "iu":
-                raise ValueError(f"{name} holds no whole numbers")
-    codes = found["cells"][:, 1:3] if "cells" in found else np.zeros(0, np.int64)
-    if codes.size and not 0 <= codes.min() <= codes.max() < classes:
-        raise ValueError("cells hold classes that are not there")

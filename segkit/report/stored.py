@@ -13,6 +13,8 @@ from segkit.foreign import json_value, read_text
 from segkit.metric.cells import Counts, matrix_of
 from segkit.metric.overlap import ABSENT
 from segkit.metric.protocol import Protocol
+from segkit.report.arrays import check_counts, read_arrays
+from segkit.report.arrays import check_counts
 from segkit.report.recipe import Origin, origin
 from segkit.types import LabelSpace, Task, UserError
 
@@ -64,6 +66,7 @@ def read_stored(folder: Path) -> Stored:
     try:
         numbers = json_value(read_text(folder / "metrics.json"))
         kept = read_npz(folder / "counts.npz", KEPT)
+        check_counts(kept)
         labels = _labels(kept)
         cells = kept.get("cells")
         matrix = None if cells is None else matrix_of(cells, labels.num_classes)

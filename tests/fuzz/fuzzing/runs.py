@@ -20,14 +20,15 @@ import yaml
 from fuzzing.engine import damage, zip_with
 from fuzzing.reader import Make, Read, Reader
 from fuzzing.tree import csv_with, json_with, wrong, yaml_with
+from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
 
 from segkit import build, checkpoint
 from segkit.callback.csv_log import CsvLog
 from segkit.data.folder import folder
 from segkit.data.scan import scan
 from segkit.model.weights import read_tensors
+from segkit.paths import CONF_DIR
 from segkit.report.card import Clock, finish_card, write_card
 from segkit.report.compare import compare_runs, numbers_of
 from segkit.report.curves import curves
@@ -91,14 +92,13 @@ def _history(run: Path) -> Callable[[Path], Read]:
 
 
 def _card(run: Path) -> Callable[[Path], Read]:
-    """The page, and a run that goes on."""
+    """A run that goes on."""
 
     def prepare(home: Path) -> Read:
         here = _copied(run, home)
 
         def read(data: bytes) -> None:
             (here / "run.json").write_bytes(data)
-            _page(here)
             write_card(here, {"seed": 0}, [])
             finish_card(here, Clock.start(), 1, 0)
 
@@ -128,11 +128,12 @@ def _resumed(run: Path, name: str) -> Callable[[Path], Read]:
 
     def prepare(home: Path) -> Read:
         here = _copied(run, home)
-        known: Any = OmegaConf.load(run / ".hydra" / "hydra.yaml")
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            composed = compose("train", return_hydra_config=True)
 
         def read(data: bytes) -> None:
             (here / name).write_bytes(data)
-            HydraConfig.instance().set_config(known.copy())
+            HydraConfig.instance().set_config(composed.copy())
             config = build.plain(config_of(here, ["++seed=3"]))
             build.check(config)
             _page(here)
@@ -275,7 +276,7 @@ def _npz_with(rng: random.Random, seeds: Sequence[bytes]) -> bytes:
     with np.load(io.BytesIO(rng.choice(seeds)), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     name = rng.choice(list(arrays))
-    values = arrays[name]
+    values = np.atleast_1d(arrays[name])
     changes: tuple[Callable[[], Any], ...] = (
         lambda: values[:-1],
         lambda: values[..., None],
@@ -324,7 +325,8 @@ def run_readers(run: Path) -> list[Reader]:
         Reader("report counts.npz", seeds(counts), _reported(run, counts), (damage, zip_with, _npz_with)),
         Reader("report split.csv", seeds("split.csv"), _reported(run, "split.csv"), (damage, csv_with([parts]))),
         Reader("metrics.csv", seeds("metrics.csv"), _history(run), (damage, csv_with([rows]))),
-        Reader("run.json", seeds(card), _card(run), (damage, json_maker(card))),
+        Reader("report run.json", seeds(card), _reported(run, card), (damage, json_maker(card))),
+        Reader("resume run.json", seeds(card), _card(run), (damage, json_maker(card))),
         Reader("compare metrics.json", seeds(numbers), _compared(run, numbers), (damage, json_maker(numbers))),
         Reader("compare counts.npz", seeds(counts), _compared(run, counts), (damage, zip_with, _npz_with)),
         Reader("config.yaml", seeds(config), _resumed(run, config), (damage, yaml_maker(config))),
