@@ -17,3 +17,10 @@ class UserError(ValueError):
     The message is one line that says what is wrong, where, and what to do. A command
     prints it without a traceback and ends with exit code 2.
     """
+
+
+class ShortOfResources(UserError):
+    """The machine has run out of something (memory, open files): no fault of the file being read.
+
+    Never a reason to leave a picture out.
+    """
