@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from segkit.data.cache import cache_folder
 from segkit.data.check import check
 from segkit.data.count import class_counts, count_pixels
-from segkit.data.dataset import Collate, EvalDataset, Fit, Reader, TrainDataset, Transform
+from segkit.data.dataset import Collate, EvalDataset, Fit, Loader, Reader, TrainDataset, Transform
 from segkit.data.fault import Fault
 from segkit.data.frozen import frozen_parts
 from segkit.data.sampler import SAMPLERS, ClassPlan, EpochSampler, frequency_table
@@ -195,7 +195,7 @@ class SegmentationData(lightning.LightningDataModule):
         dataset = TrainDataset(self.readers["train"], self.augment, self.size, self.fit, self.seed)
         progress = trainer.fit_loop.epoch_loop.batch_progress
         self._windows = WindowLoader(
-            self._loader(dataset, batch_sampler=sampler),
+            self._loader("training", dataset, batch_sampler=sampler),
             sampler,
             trainer.accumulate_grad_batches,
             self.weigh,
@@ -239,8 +239,9 @@ class SegmentationData(lightning.LightningDataModule):
             raise UserError(f"the {split} part is empty; choose another with split=train, val, test or all")
         dataset = self._eval_dataset(split)
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        part = {"val": "validation"}.get(split, split)
         return self._loader(
-            dataset, sampler=range(rank, len(dataset), world), batch_size=self.eval_batch_size
+            part, dataset, sampler=range(rank, len(dataset), world), batch_size=self.eval_batch_size
         )
 
     def eval_sample(self, split: str, index: int) -> tuple[np.ndarray[Any, Any], Batch]:
@@ -255,8 +256,9 @@ class SegmentationData(lightning.LightningDataModule):
     def _eval_dataset(self, split: str) -> EvalDataset:
         return EvalDataset(self.readers[split], self.eval_size, self.resize, self.native)
 
-    def _loader(self, dataset: Any, **options: Any) -> DataLoader[Any]:
-        return DataLoader(
+    def _loader(self, part: str, dataset: Any, **options: Any) -> DataLoader[Any]:
+        return Loader(
+            part,
             dataset,
             num_workers=self.num_workers,
             collate_fn=Collate(self.source.labels),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from segkit.data.sampler import Draw
 from segkit.error import ShortOfResources
+from segkit.exhausted import LOADERS
 from segkit.types import Batch, LabelSpace, Sample, Source, UserError
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Reader:
             raise
         except UserError as error:
             if not self.skip:
-                raise
+                raise UserError(f"{error} (data.on_error=skip leaves it out)") from error
             return Missing(self.samples[index].name, str(error))
 
     def fill(self, threads: int) -> None:
@@ -168,6 +169,25 @@ class EvalDataset(Dataset[Example | Missing]):
         return Example(image, target, index, self.reader.samples[index].name)
 
 
+class Loader(DataLoader[Any]):
+    """A loader whose processes are known by the part that they read, should one of them die.
+
+    Args:
+        part: Name of the part.
+        *args: As for `DataLoader`.
+        **options: As for `DataLoader`.
+    """
+
+    def __init__(self, part: str, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.part = part
+
+    def __iter__(self) -> Any:
+        iterator = super().__iter__()
+        LOADERS.update({process.pid: self.part for process in getattr(iterator, "_workers", ())})
+        return iterator
+
+
 class Collate:
     """Examples -> `Batch`; pictures of several sizes are padded at the bottom and the right.
 
@@ -189,9 +209,15 @@ class Collate:
         targets = [e.target.astype(np.int32) if e.target.dtype == np.uint16 else e.target for e in shown]
         image = _stack([e.image for e in shown], 0)[:count].permute(0, 3, 1, 2)  # channels-last in memory
         target = _stack(targets, self.ignore_index)[:count]
+        target = target.permute(0, 3, 1, 2).contiguous() if self.planes else target
+        if get_worker_info() is not None:
+            # Here, and not in the thread that sends it: what goes wrong there is never heard of, and the
+            # run would wait for ever.
+            for tensor in (image, target):
+                tensor.share_memory_()
         return Batch(
             image=image,
-            target=target.permute(0, 3, 1, 2).contiguous() if self.planes else target,
+            target=target,
             index=torch.tensor([e.index for e in examples], dtype=torch.int64),
             names=tuple(e.name for e in examples),
             image_size=tuple(e.image.shape[:2] for e in examples),

@@ -6,19 +6,27 @@ picture for a truncated one, so completeness is checked here. It costs 0.1 ms pe
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from segkit.error import ShortOfResources
+from segkit.exhausted import explain_exhausted
 from segkit.types import UserError
 
 PNG, JPEG, TIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", (b"II*\0", b"MM\0*")
 ORIENTATION = 274  # EXIF tag
+
+# What a network file system says while a server comes back, and how long to wait before asking again.
+PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN)
+PAUSES = (0.1, 1.0)  # seconds
 
 
 def read_bytes(path: Path) -> bytes:
@@ -28,7 +36,7 @@ def read_bytes(path: Path) -> bytes:
         UserError: It is missing, empty, truncated or damaged.
     """
     try:
-        data = _contents(path)
+        data = _patiently(path)
     except OSError as error:
         raise unreadable(path, error) from error
     if fault := _incomplete(data):
@@ -95,6 +103,8 @@ def unreadable(path: Path, error: Exception) -> UserError:
     """Put what a library said about a file into one line."""
     if isinstance(error, FileNotFoundError):
         return UserError(f"{path} does not exist")
+    if line := explain_exhausted(error):  # no fault of this file
+        return ShortOfResources(line)
     cause = getattr(error, "strerror", None) or " ".join(str(error).split())
     return UserError(f"{path} cannot be read: {cause}; replace or remove the file")
 
@@ -103,6 +113,18 @@ def too_large(path: Path) -> UserError:
     """Say how large a picture may be."""
     limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6  # Pillow's own guard against decompression bombs
     return UserError(f"{path} has more than {limit} million pixels; cut it into tiles first")
+
+
+def _patiently(path: Path) -> bytes:
+    """Read a file; where a network file system stumbles, a second and a third time."""
+    for pause in PAUSES:
+        try:
+            return _contents(path)
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+            time.sleep(pause)
+    return _contents(path)
 
 
 def _contents(path: Path) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -18,9 +19,10 @@ OPTIONS = [
     *("data=csv", "data.file=data/table.csv", "data.labels={names:[a,b,c],ignore:[255]}"),
     *("data.size=[16,24]", "data.batch_size=2", "data.num_workers=0", "trainer.accumulate_grad_batches=2"),
     *("model.depth=2", "model.base_width=4", "model.norm=group", "trainer.max_epochs=4", "threads=1"),
-    *("callback.pictures.count=0", "callback.plots=null", "logger=none", "optimizer.lr=1e-2"),
+    *("callback.pictures.count=0", "callback.plots=null", "logger=none", "metric=basic", "test=false"),
 ]
 SKIP = "data.on_error=skip"
+LOGGED = ["callback.last.every_n_steps=1", "logger=tensorboard"]
 
 
 @pytest.fixture
@@ -75,8 +77,16 @@ def the_line(run) -> str:
     [
         (Path.unlink, "does not exist"),
         (truncate, "it is truncated; replace or remove the file"),
-        (lambda p: cv2.imwrite(str(p), np.zeros((9, 9, 3), np.uint8)), "give each image a mask of its own size"),
-        (lambda p: cv2.imwrite(str(p.with_name(f"{BROKEN}_mask.png")), np.full((16, 24), 7, np.uint8)), "7"),
+        pytest.param(
+            lambda p: cv2.imwrite(str(p), np.zeros((9, 9, 3), np.uint8)),
+            "a mask of its own size",
+            marks=pytest.mark.soak,
+        ),
+        pytest.param(
+            lambda p: cv2.imwrite(str(p.with_stem(f"{BROKEN}_mask")), np.full((16, 24), 7, np.uint8)),
+            "7",
+            marks=pytest.mark.soak,
+        ),
     ],
     ids=["deleted", "truncated", "size", "ids"],
 )
@@ -85,7 +95,9 @@ def test_a_file_that_breaks_in_a_run_ends_it_with_one_line(fault, words, start, 
     run = broken_in_the_middle(start, folder, fault, workers)
     assert run.wait() == 2, run.text()
     line = the_line(run)
-    assert BROKEN in line and words in line
+    assert BROKEN in line
+    assert words in line
+    assert "data.on_error=skip leaves it out" in line
     last = torch.load(folder / "run/checkpoints/last.ckpt", weights_only=True)
     assert last["epoch"] >= 1
 
@@ -122,7 +134,7 @@ def test_what_is_skipped_is_the_same_for_any_workers_and_after_a_kill(start, fol
     """A batch norm sees only pictures that are there; a resumed run counts nothing twice."""
     truncate(folder / "data" / f"{BROKEN}.png")
     truncate(folder / "data" / "val_1_mask.png")
-    options = [*OPTIONS, SKIP, "model.norm=batch", "callback.last.every_n_steps=1", "logger=tensorboard", "test=false"]
+    options = [*OPTIONS, SKIP, "model.norm=batch", *LOGGED]
     for name, workers in (("whole", 0), ("two", 2)):
         run = start([*options, f"hydra.run.dir={name}", f"data.num_workers={workers}"], folder)
         assert run.wait() == 0, run.text()
@@ -168,17 +180,62 @@ def test_numbers_say_what_was_not_measured(command, start, folder):
     (folder / "data/test_1.png").unlink()
     found = []
     for batch_size, workers in ((1, 0), (3, 0), (2, 1)):
-        out = f"hydra.run.dir=measured{batch_size}"
-        done = command(
-            "evaluate", "run=run", out, f"data.batch_size={batch_size}", f"data.num_workers={workers}", cwd=folder
+        out, loader = (
+            f"measured{batch_size}",
+            [f"data.batch_size={batch_size}", f"data.num_workers={workers}"],
         )
+        done = command("evaluate", "run=run", f"hydra.run.dir={out}", *loader, cwd=folder)
         assert done.code == 0, done.err
         assert "NOT MEASURED: 1 image that could not be read (skipped.csv)" in done.out
-        numbers = json.loads((folder / f"measured{batch_size}/metrics.json").read_text())
+        numbers = json.loads((folder / out / "metrics.json").read_text())
         assert (numbers["images"], numbers["skipped"], numbers["skipped_images"]) == (2, 1, ["test_1"])
-        assert "1 image NOT measured" in (folder / f"measured{batch_size}/report.html").read_text()
-        found.append(np.load(folder / f"measured{batch_size}/counts.npz")["counts"])
-        assert listed(folder / f"measured{batch_size}")[0]["name"] == "test_1"
-    assert np.array_equal(found[0], found[1]) and np.array_equal(found[0], found[2])
-    refused = command("evaluate", "run=run", "data.on_error=raise", "hydra.run.dir=refused", cwd=folder)
-    assert refused.code == 2 and "test_1" in refused.err and "Traceback" not in refused.err
+        assert "1 image NOT measured" in (folder / out / "report.html").read_text()
+        assert listed(folder / out)[0]["name"] == "test_1"
+        found.append(np.load(folder / out / "counts.npz")["counts"])
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+    done = command("evaluate", "run=run", "data.on_error=raise", "hydra.run.dir=refused", cwd=folder)
+    assert done.code == 2
+    assert "test_1" in done.err
+    assert "Traceback" not in done.err
+
+
+def loaders_of(run) -> list[int]:
+    """Loader processes of a run: forks, which have its command line."""
+
+    def command_line(number):
+        return Path(f"/proc/{number}/cmdline").read_bytes()
+
+    number = run.process.pid
+    try:
+        children = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+        return [int(c) for c in children if command_line(c) == command_line(number)]
+    except OSError:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, "short of memory"),
+        pytest.param(signal.SIGSEGV, "crashed (Segmentation fault)", marks=pytest.mark.soak),
+    ],
+)
+def test_a_loader_process_that_dies_ends_the_run_with_one_line_and_nothing_is_lost(
+    number, words, start, folder, differences
+):
+    options = [*OPTIONS, *LOGGED, "data.num_workers=1", "trainer.max_epochs=10"]
+    whole = start([*options, "hydra.run.dir=whole", "data.num_workers=0"], folder)
+    assert whole.wait() == 0, whole.text()
+    run = start([*options, "hydra.run.dir=run"], folder)
+    run.until(lambda: epochs(folder / "run") >= 1)
+    os.kill(loaders_of(run)[0], number)
+    assert run.wait(60) == 2, run.text()
+    line = the_line(run)
+    assert words in line
+    assert "data.num_workers=0" in line
+    assert "a loader process of the " in line
+    assert f"go on with: python -m segkit.train resume={folder / 'run'}" in line
+    resumed = start(["resume=run"], folder)
+    assert resumed.wait() == 0, resumed.text()
+    assert differences(folder / "whole", folder / "run") == []
