@@ -23,6 +23,7 @@ from segkit.data.sampler import SAMPLERS, ClassPlan, EpochSampler, frequency_tab
 from segkit.data.skip import ON_ERROR
 from segkit.data.source import FileSource
 from segkit.data.split import assign, read_split, write_split
+from segkit.data.state import changed_files, state_file, write_state
 from segkit.data.window import WindowLoader
 from segkit.error import plural
 from segkit.types import SPLITS, Batch, Sample, Source, UserError
@@ -109,6 +110,8 @@ class SegmentationData(lightning.LightningDataModule):
             if self.skip:
                 names = _with_missing(names, frozen_parts(Path(split)))
             parts = read_split(Path(split), names)
+            for fault in changed_files(Path(split), source, names):
+                log.warning("%s: %s", fault.kind, fault.line())
         else:
             counts = (lambda: self._count(names)) if stratify else None
             parts = assign(names, val_fraction, test_fraction, seed, counts)
@@ -173,8 +176,10 @@ class SegmentationData(lightning.LightningDataModule):
         return ClassPlan(self.pixel_counts(), self.sampler, self.sampler_temperature, multilabel)
 
     def freeze_split(self, path: Path) -> None:
-        """Write which sample is in which part."""
+        """Write which sample is in which part, and once what the files are."""
         write_split(path, self.samples, [s.split for s in self.samples])
+        if not state_file(path).is_file():
+            write_state(path, self.source, self.samples)
 
     def fill_cache(self, *parts: str) -> None:
         """Read what is kept in memory before worker processes are made."""
