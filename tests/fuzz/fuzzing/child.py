@@ -93,7 +93,9 @@ def _show(reader: Any, read: Any, number: int, result: dict[str, Any], noise: in
         text = explain(error, "train", [])
         if text is not None:
             result["refused"] += 1
-            return None if text.strip() and text.isprintable() and len(text) < 4000 else ("message", text[:300])
+            return (
+                None if text.strip() and text.isprintable() and len(text) < 4000 else ("message", text[:300])
+            )
         frames = traceback.extract_tb(error.__traceback__)
         own = [f"{Path(f.filename).name}:{f.lineno}" for f in frames if "segkit" in f.filename]
         return f"{type(error).__name__} at {own[-1] if own else '?'}", traceback.format_exc()[-1500:]
