@@ -21,6 +21,7 @@ from segkit.data.datamodule import SegmentationData
 from segkit.data.labels import check_space
 from segkit.data.make import make_source
 from segkit.files import write_bytes
+from segkit.foreign import check_bounds
 from segkit.infer.predictor import Predictor
 from segkit.model.wrapper import Segmenter
 from segkit.schema import check_values
@@ -76,7 +77,7 @@ def read_checkpoint(path: Path) -> Config:
         UserError: No checkpoint, a truncated one, or one that segkit did not write.
     """
     try:
-        _refuse_compressed(path)
+        _check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds, none of which tells the user what to do
         raise UserError(f"{path}: not a checkpoint, or a truncated one ({first_line(error)})") from None
@@ -85,13 +86,18 @@ def read_checkpoint(path: Path) -> Config:
     return content
 
 
-def _refuse_compressed(path: Path) -> None:
-    """Torch does not compress; somebody who does can put any amount of memory into a small file."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+def _check_archive(path: Path) -> None:
+    """Raise `ValueError` for what torch has not written so for years: older formats, compressed archives.
+
+    Into a compressed one somebody can put any amount of memory.
+    """
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError("no archive")
+        with zipfile.ZipFile(file) as archive:
             packed = [i.filename for i in archive.infolist() if i.compress_type != zipfile.ZIP_STORED]
-        if packed:
-            raise ValueError(f"{packed[0][:40]} in it is compressed")
+    if packed:
+        raise ValueError(f"{packed[0][:40]} in it is compressed")
 
 
 def load(path: str | Path, trust: Sequence[str] = ()) -> Loaded:
@@ -108,6 +114,7 @@ def load(path: str | Path, trust: Sequence[str] = ()) -> Loaded:
     content = read_checkpoint(file)
     try:
         kept = content["segkit"]
+        check_bounds(kept)
         config, labels = kept["config"], check_space(kept["labels"])
         _check_config(config)
         refuse_untrusted({k: config[k] for k in ("model", "data")}, file, trust)
