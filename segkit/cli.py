@@ -12,7 +12,9 @@ import logging
 import os
 import re
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +25,13 @@ from segkit.paths import CONF_DIR
 
 USER_ERROR = 2  # exit code: the user can mend it
 INTERRUPTED = 130  # exit code: Ctrl-C, as shells report it
-PREEMPTED = 75  # exit code: stopped by SIGTERM or SIGUSR1 with everything saved (EX_TEMPFAIL: try again)
+PREEMPTED = 75  # exit code: stopped by the system with everything saved (EX_TEMPFAIL: try again)
+# SIGTERM and SIGUSR1 are what SLURM sends before it takes a machine away, SIGUSR2 is submitit's.
+SYSTEM_SIGNALS = tuple(getattr(signal, n) for n in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, n))
+
+
+class Preempted(KeyboardInterrupt):
+    """The system wants its machine back."""
 
 
 def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, several: bool = False) -> None:
@@ -46,7 +54,7 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
         with _one_line(verb):
             return task(cfg)
 
-    with _one_line(verb):
+    with _one_line(verb), _preemptible():
         if {"--help", "-h"} & set(sys.argv[1:]):
             print(_help(verb))
             return
@@ -61,15 +69,38 @@ def _one_line(verb: str) -> Iterator[None]:
     """Turn a mistake of the user's into one line and exit code 2."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print(f"segkit {verb}: stopped", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(PREEMPTED if isinstance(stopped, Preempted) else INTERRUPTED)
     except Exception as error:
         if (message := explain(error, verb, sys.argv[1:])) is None:
             raise
         _log_to_run_folder(message)
         print(f"segkit {verb}: error: {message}", file=sys.stderr)
         sys.exit(USER_ERROR)
+
+
+@contextmanager
+def _preemptible() -> Iterator[None]:
+    """Let the system's signals end a command as Ctrl-C does, but for the exit code.
+
+    Who has a handler already (submitit) keeps it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    mine = [number for number in SYSTEM_SIGNALS if signal.getsignal(number) == signal.SIG_DFL]
+    for number in mine:
+        signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise Preempted
 
 
 def _help(verb: str) -> str:
@@ -220,9 +251,9 @@ def with_key(arguments: Sequence[str], key: str, several: bool) -> list[str]:
         raise UserError(f"{values[0]}: type it as part of {key}=, or leave {key}= out")
     if len(values) > 1 and not several:
         raise UserError(f"{' '.join(values)}: takes one, got {len(values)}; quote a path that has spaces")
-    quoted = ",".join(map(_quoted, values))
+    typed = ",".join(map(quoted, values))
     rest = [a for i, a in enumerate(arguments) if i not in places]
-    return [*rest, f"{key}=[{quoted}]" if several else f"{key}={quoted}"]
+    return [*rest, f"{key}=[{typed}]" if several else f"{key}={typed}"]
 
 
 def _is_bare(argument: str) -> bool:
@@ -235,7 +266,7 @@ def _is_bare(argument: str) -> bool:
     return not equals or foreign or os.path.exists(argument)  # noqa: PTH110  # Path raises for long texts
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
     """A string of Hydra's grammar that stands for ``value`` literally."""
     value = re.sub(r"(\\*)'", lambda m: f"{m[1]}{m[1]}\\'", value)  # quotes, and backslashes before them
     value = re.sub(r"(\\+)$", r"\1\1", value)
@@ -262,14 +293,20 @@ def _refuse_overwriting(arguments: list[str]) -> None:
     if resume and groups:
         raise UserError(f"{groups[0]}=: a resumed run keeps its {groups[0]}; start a new run for another")
     last = _value(arguments, "ckpt_path") == "last"
-    if last and not folder:
+    if last and not folder and not {"--multirun", "-m"} & set(arguments):
         raise UserError("ckpt_path=last needs hydra.run.dir=RUN; or type resume=RUN alone")
-    going_on = resume or last or "LOCAL_RANK" in os.environ  # a further process of the same run
+    # With LOCAL_RANK it is a further process of the same run.
+    going_on = resume or last or requeued() or "LOCAL_RANK" in os.environ
     if folder and not going_on and (Path(folder) / "checkpoints").is_dir():
         raise UserError(
             f"{folder} already holds a run; go on with it by adding ckpt_path=last, "
             "or choose another hydra.run.dir"
         )
+
+
+def requeued() -> bool:
+    """Whether SLURM has started this job before: the same command then goes on with its run."""
+    return os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")
 
 
 def _log_to_run_folder(message: str) -> None:
