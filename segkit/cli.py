@@ -70,7 +70,8 @@ def _one_line(verb: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stopped:
-        print(f"segkit {verb}: stopped", file=sys.stderr)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # one process of a run says it
+            print(f"segkit {verb}: stopped", file=sys.stderr)
         sys.exit(PREEMPTED if isinstance(stopped, Preempted) else INTERRUPTED)
     except Exception as error:
         if (message := explain(error, verb, sys.argv[1:])) is None:
@@ -289,7 +290,8 @@ def _refuse_overwriting(arguments: list[str]) -> None:
     resume, folder = _value(arguments, "resume"), _value(arguments, "hydra.run.dir")
     if resume not in (None, "null", "") and not (Path(resume) / ".hydra" / "config.yaml").is_file():
         raise UserError(f"resume={resume}: no run folder there (it has no .hydra/config.yaml)")
-    groups = [k for k in (a.lstrip("+").partition("=")[0] for a in arguments) if (CONF_DIR / k).is_dir()]
+    keys = [a.lstrip("+").partition("=")[0] for a in arguments]
+    groups = [k for k in keys if not k.startswith("hydra/") and (CONF_DIR / k).is_dir()]
     if resume and groups:
         raise UserError(f"{groups[0]}=: a resumed run keeps its {groups[0]}; start a new run for another")
     last = _value(arguments, "ckpt_path") == "last"

@@ -50,6 +50,7 @@ def train(cfg: Any) -> float | None:
     trainer = build.trainer(config, run)
     if trainer.is_global_zero:
         _say_what_comes(trainer, data)
+    trainer.precision_plugin.convert_module(module)  # Lightning does it behind a resume, which then rounds
     checkpoint = start_from(config, run, module, trainer.loggers)
     if trainer.is_global_zero and not config["trainer"]["fast_dev_run"]:
         claim(run, going_on=config["ckpt_path"] == "last", cfg=cfg)
