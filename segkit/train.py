@@ -51,7 +51,7 @@ def train(cfg: Any) -> float | None:
     if trainer.is_global_zero:
         _say_what_comes(trainer, data)
     trainer.precision_plugin.convert_module(module)  # Lightning does it behind a resume, which then rounds
-    checkpoint = start_from(config, run, module, trainer.loggers)
+    checkpoint = start_from(config, run, module, trainer.loggers, data.draws_per_step(trainer))
     if trainer.is_global_zero and not config["trainer"]["fast_dev_run"]:
         claim(run, going_on=config["ckpt_path"] == "last", cfg=cfg)
         write_card(run, config, data.samples)

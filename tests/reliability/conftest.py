@@ -32,9 +32,7 @@ SMALL = [
 class Started:
     """A command that runs."""
 
-    def __init__(
-        self, arguments: list[str], folder: Path, environment: dict[str, str] | None = None
-    ) -> None:
+    def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str] | None = None) -> None:
         self.log = folder / "output.txt"
         given = {"arguments": arguments, "folder": str(folder), "log": str(self.log)}
         given["environment"] = environment or {}
@@ -57,9 +55,8 @@ class Started:
 
     def others(self) -> list[int]:
         """The further processes that it has started to train with."""
-        found = subprocess.run(
-            ["pgrep", "-P", str(self.process.pid), "-f", "segkit.train"], capture_output=True, text=True, check=False
-        )
+        asked = ["pgrep", "-P", str(self.process.pid), "-f", "segkit.train"]
+        found = subprocess.run(asked, capture_output=True, text=True, check=False)
         return [int(line) for line in found.stdout.split()]
 
     def until(self, condition: Callable[[], bool], seconds: float = 120) -> None:

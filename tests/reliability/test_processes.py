@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +22,8 @@ CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.link", "os.symlink", "os.rm
 def heard(event, arguments):
     writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
     if writes or event in CHANGES:
-        os.write(log, f"{event} {[os.path.abspath(a) if isinstance(a, str) else a for a in arguments]}\\n".encode())
+        seen = [os.path.abspath(a) if isinstance(a, str) else a for a in arguments]
+        os.write(log, f"{event} {seen}\\n".encode())
 sys.addaudithook(heard)
 """
 EXACT = [
@@ -90,7 +89,8 @@ def test_two_processes_count_every_sample_once_and_as_one_does_to_the_last_bit(p
     assert (one / "metrics.json").read_text() == (two / "metrics.json").read_text()
     names = np.load(two / "counts.npz")["names"].tolist()
     assert names == sorted({f"test/{i:06}" for i in range(3)})
-    rows = [list(csv.DictReader((run / "metrics.csv").read_text().splitlines())) for run in (pair.one, pair.two)]
+    tables = ((run / "metrics.csv").read_text().splitlines() for run in (pair.one, pair.two))
+    rows = [list(csv.DictReader(table)) for table in tables]
     overlaps = [k for k in rows[0][0] if k.startswith(("val/miou", "val/iou", "val/dice", "val/accuracy"))]
     assert len(overlaps) > 5
     assert [[r[k] for k in overlaps] for r in rows[0]] == [[r[k] for k in overlaps] for r in rows[1]]
@@ -103,6 +103,29 @@ def test_only_the_first_process_writes_files(pair):
     known = f"os.mkdir ['{pair.two}', "  # Hydra makes sure of the folder, which is there
     assert [line for line in heard if str(pair.folder) in line and not line.startswith(known)] == []
     assert {p.name for p in pair.two.iterdir()} == {p.name for p in pair.one.iterdir()}
+
+
+def test_a_run_goes_on_within_an_epoch_with_its_windows_cut_otherwise(start, tmp_path):
+    """As with another number of processes: the same pictures make a step, or one line says no."""
+    options = [*EXACT, *ONE, "data.train_samples=40", "trainer.max_epochs=2", "test=false", "logger=none"]
+    options += ["trainer.accumulate_grad_batches=2", "callback.last.every_n_steps=1"]
+    whole = start([*options, "hydra.run.dir=whole"], tmp_path)
+    assert whole.wait() == 0, whole.text()
+    killed = start([*options, "hydra.run.dir=run"], tmp_path)
+    killed.until(lambda: (tmp_path / "run" / "checkpoints" / "previous.ckpt").is_file())
+    killed.send(signal.SIGKILL)
+    killed.wait()
+    position = checkpoint(tmp_path / "run")["SegmentationData"]["position"]
+    assert 0 < position["batch"] < 20, position
+    refused = start(["resume=run", "data.batch_size=1"], tmp_path)
+    assert refused.wait() == 2, refused.text()
+    assert "its steps saw 4 pictures each, now it would be 2" in refused.text()
+    resumed = start(["resume=run", "data.batch_size=1", "trainer.accumulate_grad_batches=4"], tmp_path)
+    assert resumed.wait() == 0, resumed.text()
+    one, two = (checkpoint(tmp_path / name) for name in ("whole", "run"))
+    assert one["global_step"] == two["global_step"] == 20
+    assert furthest(one["state_dict"], two["state_dict"]) < 1e-10
+    assert (tmp_path / "run" / "metrics.csv").read_text().count("\n") == 3
 
 
 def checkpoint(run: Path):
