@@ -132,10 +132,13 @@ class Last(Checkpoint):
 
     def _asked(self, trainer: lightning.Trainer) -> bool:
         """Whether any process was asked to stop; then all know by which signal."""
-        if trainer.world_size > 1:
-            mine = torch.tensor(self.stopped_by or 0, device=trainer.strategy.root_device)
-            self.stopped_by = int(trainer.strategy.reduce(mine, reduce_op="max")) or None
-        return self.stopped_by is not None
+        if trainer.world_size == 1:
+            return self.stopped_by is not None
+        mine = torch.tensor(self.stopped_by or 0, device=trainer.strategy.root_device)
+        agreed = int(trainer.strategy.reduce(mine, reduce_op="max"))
+        if agreed:  # else a signal that came just now waits for the next time
+            self.stopped_by = agreed
+        return agreed > 0
 
     def _hand_on(self) -> None:
         """Let who listened to the signal before decide; training goes on if he does nothing."""
