@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def train(cfg: Any) -> float | None:
     checkpoint = start_from(config, run, module, trainer.loggers, data.draws_per_step(trainer))
     if trainer.is_global_zero and not config["trainer"]["fast_dev_run"]:
         claim(run, going_on=config["ckpt_path"] == "last", cfg=cfg)
-        write_card(run, config, data.samples)
+        write_card(run, config, data.samples, _arguments())
         data.freeze_split(run / "split.csv")
     best = None
     try:
@@ -93,6 +93,15 @@ def _conclude(trainer: Any, module: Any, data: Any, run: Path, clock: Any) -> No
         return  # there may be no time left; `segkit report RUN` makes the page
     if (page := make_page(run, module.net, module.labels, data)) is not None:
         log.info("report: %s", page)
+
+
+def _arguments() -> Sequence[str]:
+    """The command line, or in a sweep that of this job alone: a launcher may run it anywhere."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    job: Any = HydraConfig.get()
+    return list(job.overrides.task) if job.mode == RunMode.MULTIRUN else sys.argv[1:]
 
 
 def _refuse_processes_in_a_sweep(config: dict[str, Any]) -> None:
