@@ -47,6 +47,8 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
     typed = ["strict=true" if a == "--strict" else a for a in sys.argv[1:]]
     with _one_line(verb):
         sys.argv[1:] = _arranged(with_key(typed, bare, several) if bare else typed)
+        if verb == "train" and rank() > 0:
+            sys.argv[1:] = without_files(sys.argv[1:])
 
     @functools.wraps(task)  # Hydra names the log after the task's module
     def guarded(cfg: Any) -> Any:
@@ -70,7 +72,7 @@ def _one_line(verb: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stopped:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # one process of a run says it
+        if rank() == 0:  # one process of a run says it
             print(f"segkit {verb}: stopped", file=sys.stderr)
         sys.exit(PREEMPTED if isinstance(stopped, Preempted) else INTERRUPTED)
     except Exception as error:
@@ -285,6 +287,19 @@ def _arranged(arguments: list[str]) -> list[str]:
     return [*free, f"hydra.run.dir='{run}'", "hydra.output_subdir=null"]
 
 
+def rank() -> int:
+    """Number of this process among those that train together, as whoever started them has set it."""
+    names = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # torchrun, segkit, srun
+    return max(int(os.environ.get(name) or 0) for name in names)
+
+
+def without_files(arguments: Sequence[str]) -> list[str]:
+    """The command line of a further process of a run: Hydra writes nothing into the run folder."""
+    given = ("hydra.output_subdir=", "hydra/job_logging=")
+    kept = [a for a in arguments if not a.startswith(given)]
+    return [*kept, "hydra.output_subdir=null", "hydra/job_logging=screen"]
+
+
 def _refuse_overwriting(arguments: list[str]) -> None:
     """Two runs in one folder would mix their files."""
     resume, folder = _value(arguments, "resume"), _value(arguments, "hydra.run.dir")
@@ -297,8 +312,9 @@ def _refuse_overwriting(arguments: list[str]) -> None:
     last = _value(arguments, "ckpt_path") == "last"
     if last and not folder and not {"--multirun", "-m"} & set(arguments):
         raise UserError("ckpt_path=last needs hydra.run.dir=RUN; or type resume=RUN alone")
-    # With LOCAL_RANK it is a further process of the same run.
-    going_on = resume or last or requeued() or "LOCAL_RANK" in os.environ
+    if "LOCAL_RANK" in os.environ and not (folder or resume):
+        raise UserError("processes that train together need hydra.run.dir=FOLDER, or each would make its own")
+    going_on = resume or last or requeued() or "LOCAL_RANK" in os.environ or rank() > 0
     if folder and not going_on and (Path(folder) / "checkpoints").is_dir():
         raise UserError(
             f"{folder} already holds a run; go on with it by adding ckpt_path=last, "

@@ -15,12 +15,11 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
-from segkit.cli import INTERRUPTED, PREEMPTED, USER_ERROR, Preempted, quoted
+from segkit.cli import INTERRUPTED, PREEMPTED, USER_ERROR, Preempted, quoted, rank
 from segkit.error import UserError
 
 FIRST = (
@@ -28,7 +27,6 @@ FIRST = (
 )
 GRACE = 5.0  # seconds to notice by oneself that another process has ended, and to end
 LAST = 60.0  # seconds that the others may take to end behind the first
-OWN = ("hydra.run.dir=", "hydra.output_subdir=", "hydra/job_logging=")
 
 
 class Processes:
@@ -55,14 +53,19 @@ class Processes:
 
     def __enter__(self) -> Processes:
         """Start the others, and watch them."""
-        cluster = self.trainer.strategy.cluster_environment if self.trainer.world_size > 1 else None
-        if cluster is None:
+        if self.trainer.world_size == 1:
+            if rank() > 0:
+                raise UserError(
+                    f"this is process {rank()} of several, but trainer.devices=1: give trainer.devices "
+                    "their number, or start single runs one by one (SLURM: --ntasks=1)"
+                )
             return self
+        cluster = self.trainer.strategy.cluster_environment
         try:
             cluster.validate_settings(self.trainer.num_devices, self.trainer.num_nodes)
         except ValueError as error:  # SLURM was asked for another number of tasks
             raise UserError(f"trainer.devices={self.trainer.num_devices}: {error}") from None
-        if not cluster.creates_processes_externally and not _in_one_interpreter(self.trainer):
+        if not cluster.creates_processes_externally:
             self._start(cluster)
             threading.Thread(target=self._watch, daemon=True, name="other-processes").start()
         return self
@@ -98,9 +101,10 @@ class Processes:
         }
         self._environment = {k: os.environ.get(k) for k in shared}
         os.environ.update(shared)
-        command = [sys.executable, "-m", "segkit.train", *further_arguments(sys.argv[1:], self.run)]
-        for rank in range(1, self.trainer.num_devices):
-            environment = {**os.environ, "LOCAL_RANK": str(rank), FIRST: str(os.getpid())}
+        typed = [a for a in sys.argv[1:] if not a.startswith("hydra.run.dir=")]
+        command = [sys.executable, "-m", "segkit.train", *typed, f"hydra.run.dir={quoted(str(self.run))}"]
+        for number in range(1, self.trainer.num_devices):
+            environment = {**os.environ, "LOCAL_RANK": str(number), FIRST: str(os.getpid())}
             self.others.append(subprocess.Popen(command, env=environment, cwd=get_original_cwd()))
 
     def _restore_environment(self) -> None:
@@ -131,9 +135,9 @@ class Processes:
         end = time.monotonic() + seconds
         while True:
             codes = [process.poll() for process in self.others]
-            for rank, code in enumerate(codes, 1):
+            for number, code in enumerate(codes, 1):
                 if code:
-                    return rank, code
+                    return number, code
             if time.monotonic() >= end:
                 return None
             time.sleep(0.05)
@@ -150,7 +154,7 @@ class Processes:
                 process.kill()
                 process.wait()
 
-    def _raise_for(self, rank: int, code: int) -> NoReturn:
+    def _raise_for(self, number: int, code: int) -> NoReturn:
         passed = _passed_on(code)
         if passed == INTERRUPTED:
             raise KeyboardInterrupt
@@ -158,25 +162,25 @@ class Processes:
             raise Preempted
         if passed is not None:
             sys.exit(passed)  # it has said why
-        raise UserError(self._death(rank, code))
+        raise UserError(self._death(number, code))
 
-    def _death(self, rank: int, code: int) -> str:
+    def _death(self, number: int, code: int) -> str:
         how = f"was killed by {_signal_name(-code)}" if code < 0 else f"has ended with exit code {code}"
         memory = " (out of memory?)" if code == -signal.SIGKILL else ""
         return (
-            f"process {rank} of 0 to {len(self.others)} {how}{memory}, and the others with it; "
+            f"process {number} of 0 to {len(self.others)} {how}{memory}, and the others with it; "
             f"go on with: python -m segkit.train resume={self.run}"
         )
 
 
 def follow() -> None:
     """What a further process does first: say nothing twice, and end when the first one has died."""
-    first = os.environ.get(FIRST)
-    if first is None:
+    if rank() == 0:
         return
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    threading.Thread(target=_end_with, args=(int(first),), daemon=True, name="first-process").start()
+    if first := os.environ.get(FIRST):
+        threading.Thread(target=_end_with, args=(int(first),), daemon=True, name="first-process").start()
 
 
 def _end_with(first: int) -> None:
@@ -186,22 +190,6 @@ def _end_with(first: int) -> None:
         "segkit train: error: the first process has died, and the others with it", file=sys.stderr, flush=True
     )
     os._exit(USER_ERROR)
-
-
-def further_arguments(arguments: Sequence[str], run: Path) -> list[str]:
-    """The command line of a further process: the same, in the same folder, and without files of its own."""
-    kept = [a for a in arguments if not a.startswith(OWN)]
-    return [
-        *kept,
-        f"hydra.run.dir={quoted(str(run))}",
-        "hydra.output_subdir=null",
-        "hydra/job_logging=screen",
-    ]
-
-
-def _in_one_interpreter(trainer: Any) -> bool:
-    """Whether Lightning makes them from this one (``ddp_spawn``), as functions and not as commands."""
-    return getattr(trainer.strategy, "_start_method", "popen") != "popen"
 
 
 def _passed_on(code: int) -> int | None:

@@ -6,6 +6,8 @@ import csv
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +128,33 @@ def test_a_run_goes_on_within_an_epoch_with_its_windows_cut_otherwise(start, tmp
     assert one["global_step"] == two["global_step"] == 20
     assert furthest(one["state_dict"], two["state_dict"]) < 1e-10
     assert (tmp_path / "run" / "metrics.csv").read_text().count("\n") == 3
+
+
+@pytest.mark.soak
+def test_processes_that_torchrun_has_started_are_the_same_run(pair, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "segkit.train"]
+    options = [*EXACT, *TWO, "trainer.accumulate_grad_batches=2"]
+    environment = {k: v for k, v in os.environ.items() if k != "SPY"} | {"OMP_NUM_THREADS": "1"}
+
+    def run(*more: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [*command, *options, *more],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    refused = run()
+    assert refused.returncode != 0
+    assert "processes that train together need hydra.run.dir=FOLDER" in refused.stderr
+    done = run("hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stderr.count("samples: ") == 1
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {p.name for p in pair.one.iterdir()}
+    one, other = checkpoint(pair.two), checkpoint(tmp_path / "run")
+    assert furthest(one["state_dict"], other["state_dict"]) == 0
 
 
 def checkpoint(run: Path):

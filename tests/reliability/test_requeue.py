@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,21 @@ def test_the_same_command_goes_on_when_slurm_has_queued_it_again(start, small, d
     assert differences(tmp_path / "whole", run) == []
     refused = start(command, tmp_path)  # without SLURM a second run stays out
     assert refused.wait() == 2
+
+
+@pytest.mark.parametrize(("code", "queued"), [(75, ["requeue 7"]), (0, []), (2, [])])
+def test_the_documented_script_queues_the_job_again_for_code_75_alone(code, queued, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "clusters.md").read_text()
+    (script,) = re.findall(r"```bash\n(#!/bin/bash\n.*?)```", page, re.DOTALL)
+    commands = {"srun": 'exec "$@"', "python": f"exit {code}", "scontrol": 'echo "$@" >> asked'}
+    for name, line in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, check=False)
+    asked = tmp_path / "asked"
+    assert done.returncode == code
+    assert (asked.read_text().splitlines() if asked.is_file() else []) == queued
 
 
 @pytest.mark.soak
