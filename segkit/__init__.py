@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,19 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
 
-def load(path: str | Path, device: str = "cpu", threshold: float = 0.5) -> Predictor:
+def load(
+    path: str | Path, device: str = "cpu", threshold: float = 0.5, trust: Sequence[str] = ()
+) -> Predictor:
     """Load a trained model from a run folder or a checkpoint.
+
+    The file may be a stranger's: nothing in it is executed.
 
     Args:
         path: A run folder (its best checkpoint is taken) or a ``.ckpt`` file.
         device: Where the network runs, such as ``cpu`` or ``cuda:0``.
         threshold: Probability from which on a sigmoid output counts as present.
+        trust: Packages of your own whose networks or data the checkpoint may name, such as
+            ``["mypackage"]``; without it only what ``conf/`` offers.
 
     Returns:
         An object whose ``predict(image)`` takes uint8 RGB ``[H, W, 3]`` and returns class
@@ -29,4 +36,4 @@ def load(path: str | Path, device: str = "cpu", threshold: float = 0.5) -> Predi
     """
     from segkit.checkpoint import predictor  # torch and Lightning take seconds to import
 
-    return predictor(path, device, threshold)
+    return predictor(path, device, threshold, trust)

@@ -1,30 +1,33 @@
 """Checkpoint -> what was trained: the network, its labels, its data.
 
-A checkpoint is data: nothing in the file is executed, and it may name trusted classes only.
+A checkpoint is data: nothing in the file is executed, and it may name only what ``conf/`` offers, or
+what the user trusts by name (`segkit.trust`).
 """
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from hydra.utils import get_object
 
 from segkit.build import LOADER_KEYS, Config, first_line, network, stretch_both
 from segkit.data.datamodule import SegmentationData
+from segkit.data.labels import check_space
 from segkit.data.make import make_source
 from segkit.files import write_bytes
 from segkit.infer.predictor import Predictor
 from segkit.model.wrapper import Segmenter
 from segkit.schema import check_values
+from segkit.trust import refuse_untrusted
 from segkit.types import LabelSpace, UserError
 
-# A checkpoint may come from a stranger: only these packages may be named in its `_target_`s.
-TRUSTED = ("segkit.model", "segkit.data", "segkit.augment", "segkit.loss", "torchvision.models")
+LARGEST = 2**28  # pixels of ``data.size``
 
 
 class Loaded(NamedTuple):
@@ -37,6 +40,7 @@ class Loaded(NamedTuple):
         net: The network, in evaluation mode.
         temperature: What logits are divided by before they become probabilities: 1, or as fitted on
             the validation part.
+        trust: What the user lets the configuration call beside what ``conf/`` offers.
     """
 
     path: Path
@@ -44,6 +48,7 @@ class Loaded(NamedTuple):
     labels: LabelSpace
     net: Segmenter
     temperature: float = 1.0
+    trust: Sequence[str] = ()
 
 
 def checkpoint_path(path: str | Path, name: str = "best") -> Path:
@@ -71,6 +76,7 @@ def read_checkpoint(path: Path) -> Config:
         UserError: No checkpoint, a truncated one, or one that segkit did not write.
     """
     try:
+        _refuse_compressed(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds, none of which tells the user what to do
         raise UserError(f"{path}: not a checkpoint, or a truncated one ({first_line(error)})") from None
@@ -79,30 +85,61 @@ def read_checkpoint(path: Path) -> Config:
     return content
 
 
-def load(path: str | Path) -> Loaded:
+def _refuse_compressed(path: Path) -> None:
+    """Torch does not compress; somebody who does can put any amount of memory into a small file."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            packed = [i.filename for i in archive.infolist() if i.compress_type != zipfile.ZIP_STORED]
+        if packed:
+            raise ValueError(f"{packed[0][:40]} in it is compressed")
+
+
+def load(path: str | Path, trust: Sequence[str] = ()) -> Loaded:
     """Rebuild a trained network from a run folder or a checkpoint alone.
+
+    Args:
+        path: Of either.
+        trust: Packages, modules or single names that its configuration may call as well.
 
     Raises:
         UserError: There is none, it is damaged, or it names what it may not call.
     """
     file = checkpoint_path(path)
     content = read_checkpoint(file)
-    kept = content["segkit"]
     try:
-        labels = LabelSpace.from_dict(kept["labels"])
-        model = dict(kept["config"]["model"])
-        refuse_untrusted(model, file)
-        if "encoder_weights" in model:
-            model["encoder_weights"] = None  # the checkpoint has them
-        net = network(model, labels)
-        weights = {
-            k.removeprefix("net."): v for k, v in content["state_dict"].items() if k.startswith("net.")
-        }
-        net.load_state_dict(weights)
+        kept = content["segkit"]
+        config, labels = kept["config"], check_space(kept["labels"])
+        _check_config(config)
+        refuse_untrusted({k: config[k] for k in ("model", "data")}, file, trust)
+        net = _rebuilt(config["model"], labels, content["state_dict"])
         temperature = _temperature(kept)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except UserError as error:
+        if str(file) in str(error):
+            raise
+        raise UserError(f"{file}: {error}") from None
+    except Exception as error:  # values that somebody else has written can break anything
         raise UserError(f"{file}: a damaged checkpoint ({first_line(error)})") from None
-    return Loaded(file, kept["config"], labels, net.eval(), temperature)
+    return Loaded(file, config, labels, net.eval(), temperature, trust)
+
+
+def _rebuilt(model: Config, labels: LabelSpace, state: Mapping[str, Any]) -> Segmenter:
+    """The network with its weights, which the checkpoint has: those of the encoder are not fetched."""
+    net = network({**model, "encoder_weights": None} if "encoder_weights" in model else model, labels)
+    net.load_state_dict({k.removeprefix("net."): v for k, v in state.items() if k.startswith("net.")})
+    return net
+
+
+def _check_config(config: Any) -> None:
+    """Raise `ValueError` or `KeyError` where what is used of a configuration is not what it should be."""
+    for key, kind in (("model", dict), ("data", dict), ("name", str), ("seed", int)):
+        if not isinstance(config[key], kind):
+            raise ValueError(f"its {key} is {str(config[key])[:60]}")
+    size, fit = config["data"]["size"], config["data"]["fit"]
+    if fit not in ("stretch", "crop"):
+        raise ValueError(f"its data.fit is {str(fit)[:60]}")
+    whole = isinstance(size, list | tuple) and len(size) == 2 and all(type(s) is int and s > 0 for s in size)
+    if not whole or math.prod(size) > LARGEST:
+        raise ValueError(f"its data.size is {str(size)[:60]}")
 
 
 def _temperature(kept: Config) -> float:
@@ -122,12 +159,14 @@ def keep_temperature(file: Path, temperature: float) -> None:
     content["segkit"]["temperature"] = temperature
     whole = io.BytesIO()
     torch.save(content, whole)
-    write_bytes(file.resolve(), whole.getvalue())
+    write_bytes(file, whole.getvalue())
 
 
-def predictor(path: str | Path, device: str = "cpu", threshold: float = 0.5) -> Predictor:
+def predictor(
+    path: str | Path, device: str = "cpu", threshold: float = 0.5, trust: Sequence[str] = ()
+) -> Predictor:
     """The Python door: ``segkit.load(path).predict(image)``."""
-    loaded = load(path)
+    loaded = load(path, trust)
     values = loaded.config["data"]
     size = tuple(values["size"]) if values["fit"] == "stretch" else None
     return Predictor(loaded.net.to(device), loaded.labels, size, threshold, loaded.temperature)
@@ -147,10 +186,11 @@ def evaluation_data(loaded: Loaded, data: Config) -> SegmentationData:
     values = {k: v for k, v in data.items() if v is not None}
     own = "_target_" not in values
     if own:
-        refuse_untrusted(loaded.config["data"], loaded.path)
         frozen = loaded.path.parent.parent / "split.csv"
         values = {**loaded.config["data"], **({"split": str(frozen)} if frozen.is_file() else {}), **values}
         values["labels"] = loaded.labels
+        if "download" in values:  # nothing is fetched, or written, because a checkpoint says so
+            values["download"] = False
     else:  # what the network was trained for is the model's business
         values |= {k: loaded.config["data"][k] for k in ("size", "fit")}
     if "batch_size" in data:
@@ -174,6 +214,34 @@ def evaluation_data(loaded: Loaded, data: Config) -> SegmentationData:
         raise UserError(f"{error} (to measure other data: data=folder data.root=FOLDER)") from None
 
 
+def outside(loaded: Loaded, data: Config, source: SegmentationData) -> str:
+    """Why pictures of a run's own data are not to be shown: some lie where its data does not.
+
+    Numbers tell nothing of other files; a page with pictures would. What the user names is shown.
+
+    Args:
+        loaded: The trained model.
+        data: As in `evaluation_data`.
+        source: What that gave.
+
+    Returns:
+        A line for the user; empty where all files lie below ``data.root`` (or beside the table
+        that lists them), or the data is not the run's own.
+    """
+    kept = {k: v for k, v in data.items() if v is not None}
+    if "_target_" in kept:
+        return ""
+    values = {**loaded.config["data"], **kept}
+    root = values.get("root") or Path(str(values.get("file") or ".")).parent
+    folder = os.path.join(os.path.abspath(Path(str(root)).expanduser()), "")  # noqa: PTH100, PTH118 - no "//"
+    masks = getattr(source.source, "mask_files", lambda sample: ())
+    for sample in (s for s in source.source.samples if s.image != Path()):  # others are drawn
+        for file in (sample.image, *masks(sample)):
+            if not os.path.abspath(file).startswith(folder):  # noqa: PTH100 - without "..", links left alone
+                return f"{file} lies outside data.root={root}; if it is yours to show, type data.root=/"
+    return ""
+
+
 def _no_augment(image: Any, target: Any, **_: Any) -> tuple[Any, Any]:
     return image, target
 
@@ -186,18 +254,3 @@ def device(name: str) -> torch.device:
         return torch.zeros((), device=name).device
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device={name}: {first_line(error)}; choose cpu, or auto") from None
-
-
-def refuse_untrusted(node: Any, file: Path) -> None:
-    """Raise `UserError` if any ``_target_`` below ``node`` is not of a trusted package."""
-    if isinstance(node, Mapping):
-        target = node.get("_target_")
-        if target is not None:
-            found = get_object(target) if str(target).startswith(TRUSTED) else None
-            if found is None or not str(getattr(found, "__module__", "")).startswith(TRUSTED):
-                raise UserError(f"{file}: names '{target}', which a checkpoint may not call")
-        for value in node.values():
-            refuse_untrusted(value, file)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            refuse_untrusted(value, file)

@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from segkit.error import DATA_OPTIONS, UserError
+from segkit.error import DATA_OPTIONS, UserError, visible
+from segkit.exhausted import explain_exhausted
 from segkit.paths import CONF_DIR
 
 USER_ERROR = 2  # exit code: the user can mend it
@@ -78,6 +79,7 @@ def _one_line(verb: str) -> Iterator[None]:
     except Exception as error:
         if (message := explain(error, verb, sys.argv[1:])) is None:
             raise
+        message = visible(message)
         _log_to_run_folder(message)
         print(f"segkit {verb}: error: {message}", file=sys.stderr)
         sys.exit(USER_ERROR)
@@ -119,7 +121,7 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, UserError):
-            return with_data_options(_last_line(str(cause)), arguments)
+            return with_data_options(str(cause), arguments)
         cause = cause.__cause__
     if isinstance(error, InstantiationException):
         return None  # an error of the object's own, which is ours
@@ -129,23 +131,29 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
         return f"{error.full_key}= must be given; segkit {verb} --help tells what it is"
     if isinstance(error, OmegaConfBaseException):
         return " ".join(str(error).split())
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, OSError) and error.filename is not None and explain_exhausted(error) is None:
         where = f"{error.filename}: {error.strerror}"
         return f"cannot write or read {where}; choose another folder with hydra.run.dir=FOLDER"
+    if isinstance(error, OSError | RuntimeError | MemoryError) and (line := explain_exhausted(error)):
+        return with_data_options(f"{line}{_going_on(verb)}", arguments)
     return None
+
+
+def _going_on(verb: str) -> str:
+    """How to go on with a run that was ended by no fault of its own."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if verb != "train" or not HydraConfig.initialized():
+        return ""
+    run = Path(HydraConfig.get().runtime.output_dir)
+    known = (run / "checkpoints" / "last.ckpt").is_file()
+    return f"; go on with: python -m segkit.train resume={shlex.quote(str(run))}" if known else ""
 
 
 def check_threshold(value: Any) -> None:
     """Refuse a probability that is none, before anything heavy is loaded."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
         raise UserError(f"threshold={value}: must lie between 0 and 1, both excluded")
-
-
-def _last_line(message: str) -> str:
-    """A worker process hands its error over wrapped in a traceback; the user gets the end."""
-    if "Original Traceback" not in message:
-        return message
-    return message.strip().rsplit("UserError: ", 1)[-1]
 
 
 def with_data_options(message: str, arguments: Sequence[str]) -> str:
@@ -305,11 +313,16 @@ def _refuse_overwriting(arguments: list[str]) -> None:
     resume, folder = _value(arguments, "resume"), _value(arguments, "hydra.run.dir")
     if resume not in (None, "null", "") and not (Path(resume) / ".hydra" / "config.yaml").is_file():
         raise UserError(f"resume={resume}: no run folder there (it has no .hydra/config.yaml)")
+    last = _value(arguments, "ckpt_path") == "last"
+    going_on_in = resume if resume not in (None, "null", "") else folder if last or requeued() else None
+    if going_on_in:
+        from segkit.files import RUN_FOLDERS, refuse_links
+
+        refuse_links(Path(going_on_in), (*RUN_FOLDERS, "checkpoints"))  # before the first line of its log
     keys = [a.lstrip("+").partition("=")[0] for a in arguments]
     groups = [k for k in keys if not k.startswith("hydra/") and (CONF_DIR / k).is_dir()]
     if resume and groups:
         raise UserError(f"{groups[0]}=: a resumed run keeps its {groups[0]}; start a new run for another")
-    last = _value(arguments, "ckpt_path") == "last"
     if last and not folder and not {"--multirun", "-m"} & set(arguments):
         raise UserError("ckpt_path=last needs hydra.run.dir=RUN; or type resume=RUN alone")
     if "LOCAL_RANK" in os.environ and not (folder or resume):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from segkit.cli import launch
 from segkit.error import UserError
+from segkit.trust import names as trusted
+from segkit.trust import refuse_untrusted
 
 if TYPE_CHECKING:
     from segkit.report.compare import Comparison, Pair, Side
@@ -29,7 +31,7 @@ def compare(cfg: Any) -> float | None:
 
     comparison = compare_runs([read_stored(Path(run)) for run in cfg.runs])
     folder = Path(HydraConfig.get().runtime.output_dir)
-    shots = _shots(comparison, cfg.shown, cfg.device) if cfg.pictures else {}
+    shots = _shots(comparison, cfg) if cfg.pictures else {}
     others = [a for a in sys.argv[1:] if not a.startswith("runs=")]
     command = shlex.join(["python", "-m", "segkit.compare", *cfg.runs, *others])
     write_comparison(folder, comparison, shots, command, cfg.shown)
@@ -48,20 +50,21 @@ def _check(cfg: Any) -> None:
         raise UserError(f"pictures={cfg.pictures}: choose true or false")
 
 
-def _shots(comparison: Comparison, count: int, device: str) -> dict[tuple[str, str], Shot]:
+def _shots(comparison: Comparison, cfg: Any) -> dict[tuple[str, str], Shot]:
     """Pictures of what changed most; those that cannot be made are left out with a warning."""
     found: dict[tuple[str, str], Shot] = {}
     names = comparison.first.names
     for pair in comparison.pairs:
-        wanted = [names[i] for rows in pair.extremes(count) for i in rows]
+        wanted = [names[i] for rows in pair.extremes(cfg.shown) for i in rows]
         try:
-            found |= {(pair.b.letter, name): shot for name, shot in _drawn(pair, wanted, device).items()}
+            drawn = _drawn(pair, wanted, cfg.device, trusted(cfg.trust))
+            found |= {(pair.b.letter, name): shot for name, shot in drawn.items()}
         except UserError as error:
             log.warning("no pictures of %s and %s: %s", pair.a.letter, pair.b.letter, error)
     return found
 
 
-def _drawn(pair: Pair, names: list[str], device: str) -> dict[str, Shot]:
+def _drawn(pair: Pair, names: list[str], device: str, trust: tuple[str, ...]) -> dict[str, Shot]:
     """Images, targets and what the first run of either side says of them."""
     if not names:
         return {}
@@ -73,13 +76,16 @@ def _drawn(pair: Pair, names: list[str], device: str) -> dict[str, Shot]:
 
     origin = pair.a.runs[0].origin
     assert origin.checkpoint is not None
-    loaded = checkpoint.load(origin.checkpoint)
-    checkpoint.refuse_untrusted(origin.data, pair.a.runs[0].folder)
-    source = checkpoint.evaluation_data(loaded, origin.data).source
+    loaded = checkpoint.load(origin.checkpoint, trust)
+    refuse_untrusted({"data": origin.data}, pair.a.runs[0].folder, trust)
+    data = checkpoint.evaluation_data(loaded, origin.data)
+    if hidden := checkpoint.outside(loaded, origin.data, data):
+        raise UserError(hidden)
+    source = data.source
     samples = {sample.name: sample for sample in source.samples}
     if lost := [name for name in names if name not in samples]:
         raise UserError(f"the data has no sample '{lost[0]}' any more")
-    models = [_model(side, device) for side in (pair.a, pair.b)]
+    models = [_model(side, device, trust) for side in (pair.a, pair.b)]
     shots = {}
     for name in names:
         image, target = source.read(samples[name])
@@ -89,13 +95,13 @@ def _drawn(pair: Pair, names: list[str], device: str) -> dict[str, Shot]:
     return shots
 
 
-def _model(side: Side, device: str) -> Any:
+def _model(side: Side, device: str, trust: tuple[str, ...]) -> Any:
     from segkit import checkpoint
 
     run = side.runs[0]
     assert run.origin.checkpoint is not None
     where = str(checkpoint.device(device))
-    return checkpoint.predictor(run.origin.checkpoint, where, run.numbers["threshold"])
+    return checkpoint.predictor(run.origin.checkpoint, where, run.numbers["threshold"], trust)
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ import io
 import json
 import math
 import os
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from segkit.types import Array
 
 Color = tuple[int, int, int]
+RUN_FOLDERS = (".hydra", "plots", "predictions", "tensorboard")  # of a run, apart from its checkpoints
+NPZ_BYTES = 2 * 2**30  # of all arrays that are read from one file
 
 
 def write_bytes(path: Path, content: bytes, durable: bool = False) -> None:
@@ -36,10 +40,14 @@ def write_bytes(path: Path, content: bytes, durable: bool = False) -> None:
     Raises:
         UserError: The folder cannot be written to, or the disk is full.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # A short name: the path's own may be as long as the file system allows.
+    partial = path.with_name(
+        f".{path.name[:40]}.{zlib.crc32(os.fsencode(path.name)):x}.{os.getpid()}.partial"
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        partial.unlink(missing_ok=True)
+        with partial.open("xb") as file:  # never through a link that somebody has put there
             file.write(content)
             if durable:
                 file.flush()
@@ -91,6 +99,69 @@ def write_npz(path: Path, **arrays: Array) -> None:
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)  # type: ignore[arg-type]  # numpy's stub lacks **kwds
     write_bytes(path, content.getvalue())
+
+
+def read_npz(path: Path, wanted: Sequence[str] | None = None) -> dict[str, Array]:
+    """Read named arrays; a small file that stands for a huge array is refused before it is unpacked.
+
+    Args:
+        path: The file.
+        wanted: Names, of which some may be missing; ``None``: all there are.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no such file, damaged, or holds more than `NPZ_BYTES` or objects.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}
+            chosen = [n for n in names if wanted is None or n in wanted]
+            if (size := sum(names[n].file_size for n in chosen)) > NPZ_BYTES:
+                raise ValueError(f"its arrays take {size} bytes, more than {NPZ_BYTES}")
+            found = {}
+            for name in chosen:
+                # What is written down as the size is not passed, whatever more the file unpacks to.
+                with archive.open(names[name]) as member:
+                    content = io.BytesIO(member.read(names[name].file_size))
+                _check_shape(content, names[name].file_size)
+                found[name] = np.lib.format.read_array(content, allow_pickle=False)
+            return found
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file can make any of the libraries raise anything
+        raise ValueError(" ".join(str(error).split())[:120] or type(error).__name__) from error
+
+
+def _check_shape(content: io.BytesIO, size: int) -> None:
+    """Raise `ValueError` where an array is said to be larger than its bytes."""
+    version = np.lib.format.read_magic(content)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(content)
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"an array of the shape {list(shape)[:8]} in {size} bytes")
+    content.seek(0)
+
+
+def refuse_links(folder: Path, own: Sequence[str] = RUN_FOLDERS) -> None:
+    """Refuse a run folder in which a link leads out of it.
+
+    The folder may be a stranger's: reading through such a link would show a file that is not
+    theirs, writing would change one.
+
+    Args:
+        folder: The folder.
+        own: Folders in it that are looked into as well.
+
+    Raises:
+        UserError: There is such a link.
+    """
+    root = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118
+    for where in (folder, *(folder / name for name in own)):
+        for entry in os.scandir(where) if where.is_dir() else ():
+            if where == folder and entry.is_dir() and entry.name not in own:
+                continue
+            if entry.is_symlink() and not os.path.realpath(entry.path).startswith(root):
+                raise UserError(f"{entry.path} is a link that leads out of {folder}; remove it")
 
 
 def write_png(path: Path, image: Array, palette: Sequence[Color] | None = None) -> None:

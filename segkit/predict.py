@@ -9,6 +9,7 @@ from typing import Any
 
 from segkit.cli import check_threshold, launch
 from segkit.error import UserError
+from segkit.trust import names
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +27,13 @@ def predict(cfg: Any) -> int:
     from hydra.core.hydra_config import HydraConfig
 
     from segkit import checkpoint
+    from segkit.data.limit import allow_pixels
     from segkit.infer.writer import predict_files
 
+    allow_pixels(cfg.data.max_pixels)
     folder = Path(cfg.output or Path(HydraConfig.get().runtime.output_dir) / "predictions")
-    predictor = checkpoint.predictor(cfg.run, str(checkpoint.device(cfg.device)), cfg.threshold)
+    device, trust = str(checkpoint.device(cfg.device)), names(cfg.trust)
+    predictor = checkpoint.predictor(cfg.run, device, cfg.threshold, trust)
     summary = predict_files(predictor, cfg.input, folder, **{k: k in cfg.save for k in KINDS})
     for name, reason in summary.failed:
         log.error("left out %s: %s", name, reason)

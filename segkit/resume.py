@@ -9,28 +9,35 @@ from pathlib import Path
 from typing import Any
 
 from segkit.error import UserError
+from segkit.foreign import read_text, yaml_value
+from segkit.trust import refuse_escapes, refuse_resolvers, refuse_untrusted
 
 log = logging.getLogger(__name__)
 
 
-def config_of(run: Path, overrides: Sequence[str]) -> Any:
+def config_of(run: Path, overrides: Sequence[str], trust: Sequence[str] = ()) -> Any:
     """The configuration of the run in ``run``, changed by what else stands on the command line.
+
+    The folder may be a stranger's: what was not typed may call only what ``conf/`` offers.
 
     Args:
         run: A run folder.
         overrides: ``KEY=VALUE`` or ``++KEY=VALUE``; ``resume=`` is left out.
+        trust: What its configuration may call as well (`segkit.trust`).
 
     Raises:
-        UserError: A key that the run does not have.
+        UserError: A key that the run does not have, or what its configuration may not say.
     """
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf, read_write
 
-    cfg: Any = OmegaConf.load(run / ".hydra" / "config.yaml")
+    file = run / ".hydra" / "config.yaml"
+    stored = _mapping(file)
+    cfg: Any = OmegaConf.create({"trust": [], **stored})
     # Names such as ${hydra:runtime.choices.data} mean the choices of that run, not of this command.
     current: Any = HydraConfig.get()
     with read_write(current):
-        current.runtime.choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
+        current.runtime.choices = _choices(run / ".hydra" / "hydra.yaml")
     others = [o.lstrip("+") for o in overrides if not o.startswith("resume=")]
     for key in (o.partition("=")[0] for o in others):
         if OmegaConf.select(cfg, key, default=...) is ...:
@@ -38,7 +45,36 @@ def config_of(run: Path, overrides: Sequence[str]) -> Any:
             near = difflib.get_close_matches(key.rpartition(".")[2], list(parent), n=1)
             raise UserError(f"the run has no key '{key}'" + (f"; did you mean '{near[0]}'" if near else ""))
     cfg.merge_with_dotlist([*others, "ckpt_path=last"])
+    typed = {"trust", *(o.partition("=")[0] for o in others)}
+    cfg.trust = list(trust)  # the user's word of today, not the folder's
+    written: Any = OmegaConf.to_container(cfg)
+    refuse_resolvers(written, file, typed)
+    resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+    refuse_untrusted(resolved, file, trust, typed)
+    refuse_escapes(resolved, file, typed)
+    if "data.download" not in typed and "download" in (resolved.get("data") or {}):
+        cfg.data.download = False  # nothing is fetched because a folder says so
     return cfg
+
+
+def _mapping(file: Path) -> dict[str, Any]:
+    try:
+        found = yaml_value(read_text(file))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot go on with {file.parent.parent}: {file}: {reason}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"cannot go on with {file.parent.parent}: {file} holds no configuration")
+    return found
+
+
+def _choices(file: Path) -> dict[str, str | None]:
+    """What was chosen of each group, such as ``model: unet``."""
+    node: Any = _mapping(file)
+    for key in ("hydra", "runtime", "choices"):
+        node = node.get(key) if isinstance(node, dict) else None
+    choices = node if isinstance(node, dict) else {}
+    return {str(k): v for k, v in choices.items() if v is None or (isinstance(v, str) and "${" not in v)}
 
 
 def claim(run: Path, going_on: bool, cfg: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from segkit.cli import Preempted, launch, requeued, with_data_options
 from segkit.error import UserError
+from segkit.trust import names
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ def train(cfg: Any) -> float | None:
     follow()
     run = Path(HydraConfig.get().runtime.output_dir)
     if cfg.resume is not None:
-        cfg = config_of(run, HydraConfig.get().overrides.task)
+        cfg = config_of(run, HydraConfig.get().overrides.task, names(cfg.trust))
     elif requeued() and (run / "checkpoints").is_dir():
         cfg.ckpt_path = "last"
 
@@ -87,7 +88,11 @@ def _conclude(trainer: Any, module: Any, data: Any, run: Path, clock: Any) -> No
     if not trainer.is_global_zero or trainer.fast_dev_run or not (run / "run.json").is_file():
         return
     on_gpu = trainer.strategy.root_device.type == "cuda"
-    finish_card(run, clock, trainer.global_step, trainer.num_devices * trainer.num_nodes if on_gpu else 0)
+    gpus = trainer.num_devices * trainer.num_nodes if on_gpu else 0
+    skipped = _left_out(trainer)
+    finish_card(run, clock, trainer.global_step, gpus, len(skipped.rows) if skipped else 0)
+    if skipped and skipped.rows:
+        log.warning("%s", skipped.line())
     log.info("results: %s", run)
     if isinstance(sys.exception(), Preempted | SystemExit):
         return  # there may be no time left; `segkit report RUN` makes the page
@@ -144,6 +149,13 @@ def _interruptible(trainer: Any, work: Callable[[], Any]) -> None:
             "stopped by %s; go on with: python -m segkit.train resume=%s", by, trainer.default_root_dir
         )
         raise error.__context__ from None
+
+
+def _left_out(trainer: Any) -> Any:
+    """The samples that could not be read (``data.on_error=skip``), or ``None``."""
+    from segkit.callback.skipped import LeftOut
+
+    return next((c.skips for c in trainer.callbacks if isinstance(c, LeftOut)), None)
 
 
 def _best(trainer: Any) -> float | None:
@@ -204,6 +216,7 @@ def _test(trainer: Any, module: Any, data: Any, run: Path, name: str) -> None:
         name,
         module.tables,
         dict(module.meters),
+        skipped.names(split) if (skipped := _left_out(trainer)) else (),
     )
     print(table(write_evaluation(run, evaluation), about))
 

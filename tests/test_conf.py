@@ -62,7 +62,7 @@ def test_every_experiment_composes_and_says_why_it_exists(path: Path):
 
 def test_the_loader_keys_stand_in_every_data_config():
     common = OmegaConf.load(CONF_DIR / "data" / "_common.yaml")
-    assert set(common) == {*LOADER_KEYS, "root", "labels"}
+    assert set(common) == {*LOADER_KEYS, "root", "labels", "max_pixels"}
 
 
 def test_every_trainer_key_is_lightnings():

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from segkit.analysis.color_map import color_space, commonest, drawn, ringing
 from segkit.analysis.evidence import mostly_colors, numbered, plain_masks, scattered, thousands
 from segkit.data.cause import Values
+from segkit.data.file import open_header, read_bytes
 from segkit.data.ids import Color
 from segkit.data.known import CITYSCAPES_TRAIN_IDS, VOC_CLASSES, voc_color
 from segkit.data.labels import UNKNOWN, read_labels
@@ -249,8 +249,8 @@ def _palette(source: FileSource, facts: Facts, rows: Array) -> list[Color] | Non
 
 def _read_palette(mask: Path | None) -> tuple[Color, ...]:
     assert mask is not None  # its kind is "palette"
-    with Image.open(mask) as image:
-        flat = [*(image.getpalette() or []), *[0] * 768][:768]
+    header = open_header(mask, read_bytes(mask))
+    flat = [*((header.getpalette() if header else None) or []), *[0] * 768][:768]
     return tuple((flat[i], flat[i + 1], flat[i + 2]) for i in range(0, 768, 3))
 
 

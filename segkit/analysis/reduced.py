@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from segkit.data.file import orientation
+from segkit.data.file import open_header, orientation, read_bytes
 from segkit.data.read import image_size, read_image, upright
 from segkit.data.source import FileSource, size_fault
 from segkit.types import Sample, Source, UserError
@@ -54,12 +53,13 @@ def read_image_reduced(path: Path, size: tuple[int, int]) -> Array:
         UserError: As `segkit.data.read.read_image`.
     """
     try:
-        with Image.open(path) as header:
-            turn = orientation(header)
-            enough = size if turn >= 5 else size[::-1]  # width and height as they are stored
-            if header.format == "JPEG" and min(s // n for s, n in zip(header.size, enough, strict=True)) >= 2:
-                header.draft("RGB", enough)
-                return upright(np.array(header.convert("RGB")), turn)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        pass  # what is wrong is said by the usual way
+        header = open_header(path, read_bytes(path))
+        turn = orientation(header)
+        enough = size if turn >= 5 else size[::-1]  # width and height as they are stored
+        half = header is not None and min(s // n for s, n in zip(header.size, enough, strict=True)) >= 2
+        if header is not None and header.format == "JPEG" and half:
+            header.draft("RGB", enough)
+            return upright(np.array(header.convert("RGB")), turn)
+    except Exception:  # what is wrong is said by the usual way
+        pass
     return read_image(path)

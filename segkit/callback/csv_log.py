@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 
 from segkit.callback.state import writes_files
 from segkit.files import write_csv
+from segkit.types import UserError
 
 FIRST = (
     "epoch",
@@ -43,8 +44,8 @@ class CsvLog(Callback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Take over the rows before the epoch at which training starts."""
         path = _path(trainer)
-        known = _read(path) if trainer.is_global_zero and path.is_file() else []
-        self._rows = [row for row in known if int(row["epoch"]) < trainer.current_epoch]
+        known = trainer.is_global_zero and path.is_file()
+        self._rows = _read(path, trainer.current_epoch) if known else []
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Start the clock."""
@@ -69,9 +70,17 @@ def _path(trainer: lightning.Trainer) -> Path:
     return Path(trainer.default_root_dir) / "metrics.csv"
 
 
-def _read(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def _read(path: Path, before: int) -> list[dict[str, str]]:
+    """The rows of the epochs before one.
+
+    Raises:
+        UserError: It is not what training writes.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [row for row in csv.DictReader(file, restval="") if int(row["epoch"]) < before]
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(f"{path}: not the table that training writes; mend the file, or remove it") from error
 
 
 def _wanted(key: str) -> bool:

@@ -6,19 +6,35 @@ picture for a truncated one, so completeness is checked here. It costs 0.1 ms pe
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import stat
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
+from segkit.data.jpeg import JPEG, follow
+from segkit.data.limit import check_size, make_room, max_pixels, too_large
+from segkit.data.tiff import ORIENTATION, TIFF, read_directory
+from segkit.error import ShortOfResources
+from segkit.exhausted import explain_exhausted
 from segkit.types import UserError
 
-PNG, JPEG, TIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", (b"II*\0", b"MM\0*")
-ORIENTATION = 274  # EXIF tag
+PNG = b"\x89PNG\r\n\x1a\n"
+# Nothing else: Pillow would start other programs for some kinds of files, whatever they are called.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
+MANY_VIEWS = ("MPO",)  # a JPEG with further ones behind it, as phones write: the first is the picture
+NO_PICTURE = "it is no picture (PNG, JPEG, TIFF, WebP, BMP or GIF)"
+
+# What a network file system says while a server comes back, and how long to wait before asking again.
+PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN)
+PAUSES = (0.1, 1.0)  # seconds
 
 
 def read_bytes(path: Path) -> bytes:
@@ -28,7 +44,7 @@ def read_bytes(path: Path) -> bytes:
         UserError: It is missing, empty, truncated or damaged.
     """
     try:
-        data = _contents(path)
+        data = _patiently(path)
     except OSError as error:
         raise unreadable(path, error) from error
     if fault := _incomplete(data):
@@ -40,36 +56,73 @@ def open_header(path: Path, data: bytes) -> Image.Image | None:
     """Read the header; ``None`` for a TIFF whose kind of pixel only OpenCV knows.
 
     Raises:
-        UserError: It is no picture, has several pages, or more pixels than Pillow allows.
+        UserError: It is no picture, has several pages, or more pixels than `max_pixels`.
+    """
+    tiff = data.startswith(TIFF)
+    if tiff:
+        directory = read_directory(data)
+        if directory.pages > 1:
+            raise UserError(f"{path} holds {directory.pages} pages; save each as a file of its own")
+        check_size(path, directory.width, directory.height)
+    try:
+        image = _open(path, io.BytesIO(data))
+        moving = not tiff and image.format not in MANY_VIEWS and getattr(image, "is_animated", False)
+    except UnidentifiedImageError as error:
+        if tiff:
+            return None
+        raise UserError(f"{path} cannot be read: {NO_PICTURE}; replace or remove the file") from error
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file can make a decoder raise anything
+        raise unreadable(path, error) from error
+    if moving:
+        raise UserError(f"{path} is animated; save the frame that is meant as a file of its own")
+    return image
+
+
+def header_size(path: Path) -> tuple[int, int] | None:
+    """Height and width, upright, from the header alone; ``None`` where it does not tell.
+
+    Raises:
+        UserError: It is missing, or has more pixels than `max_pixels`.
     """
     try:
-        image = Image.open(io.BytesIO(data))
-        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-    except UnidentifiedImageError as error:
-        if data.startswith(TIFF):
+        with _regular(path).open("rb") as file, _open(path, file) as image:
+            width, height = image.size
+            return (width, height) if orientation(image) >= 5 else (height, width)
+    except UserError:
+        raise
+    except OSError as error:
+        if isinstance(error, UnidentifiedImageError):
             return None
-        raise UserError(f"{path} cannot be read: it is no picture; replace or remove the file") from error
-    except Image.DecompressionBombError as error:
-        raise too_large(path) from error
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
         raise unreadable(path, error) from error
-    if pages > 1:
-        raise UserError(f"{path} holds {pages} pages; save each as a file of its own")
+    except Exception:  # a damaged file can make a decoder raise anything
+        return None
+
+
+def _open(path: Path, file: BinaryIO) -> Image.Image:
+    """Have Pillow read the header of a file; nothing is decoded."""
+    make_room()
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise too_large(path) from error
+    check_size(path, *image.size)
     return image
 
 
 def is_grey_png(data: bytes) -> bool:
     """Whether it is a PNG of 8 or 16 bits in one channel and nothing else that Pillow would have to tell.
 
-    No transparent value, no EXIF data, no more pixels than Pillow takes without a word; opening such a
-    file with Pillow costs a tenth of decoding it.
+    No transparent value, no EXIF data, no more pixels than are allowed; opening such a file with Pillow
+    costs a tenth of decoding it.
     """
     if not data.startswith(PNG) or data[12:16] != b"IHDR" or len(data) < 33:
         return False
     if data[24] not in (8, 16) or data[25] != 0:  # bits, colour type
         return False
     width, height = struct.unpack_from(">II", data, 16)
-    if width * height > (Image.MAX_IMAGE_PIXELS or 0):
+    if not 0 < width * height <= max_pixels():
         return False
     return not any(
         kind in (b"tRNS", b"eXIf", b"acTL") or data.startswith(b"Raw profile", begin)
@@ -86,8 +139,8 @@ def orientation(image: Image.Image | None) -> int:
     try:
         exif.load(raw)
         value = exif.get(ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError, TypeError, struct.error):
-        return 1  # broken EXIF data in a good picture
+    except Exception:  # broken EXIF data in a good picture
+        return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
@@ -95,60 +148,61 @@ def unreadable(path: Path, error: Exception) -> UserError:
     """Put what a library said about a file into one line."""
     if isinstance(error, FileNotFoundError):
         return UserError(f"{path} does not exist")
-    cause = getattr(error, "strerror", None) or " ".join(str(error).split())
+    if line := explain_exhausted(error):  # no fault of this file
+        return ShortOfResources(f"{path} cannot be read: {line}")
+    cause = getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or type(error).__name__
     return UserError(f"{path} cannot be read: {cause}; replace or remove the file")
 
 
-def too_large(path: Path) -> UserError:
-    """Say how large a picture may be."""
-    limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6  # Pillow's own guard against decompression bombs
-    return UserError(f"{path} has more than {limit} million pixels; cut it into tiles first")
+def _regular(path: Path) -> Path:
+    """Refuse what would be waited for (a pipe, a terminal)."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise UserError(f"{path} is no file; replace or remove it")
+    return path
+
+
+def _patiently(path: Path) -> bytes:
+    """Read a file; where a network file system stumbles, a second and a third time."""
+    for pause in PAUSES:
+        try:
+            return _contents(path)
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+            time.sleep(pause)
+    return _contents(path)
 
 
 def _contents(path: Path) -> bytes:
     """Read a file with half the system calls of `Path.read_bytes`: after each a thread waits its turn."""
-    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    file = os.open(path, flags)
     try:
-        return os.read(file, os.fstat(file).st_size)
+        state = os.fstat(file)
+        if not stat.S_ISREG(state.st_mode):
+            raise UserError(f"{path} is no file; replace or remove it")
+        data = os.read(file, state.st_size)
+        while len(data) < state.st_size and (more := os.read(file, state.st_size - len(data))):
+            data += more  # the system hands over 2 GB at once
+        return data
     finally:
         os.close(file)
 
 
-def _incomplete(data: bytes) -> str | None:
-    """Say what is missing at the end of a file, for the formats whose decoders may not tell."""
+def _incomplete(data: bytes) -> str:
+    """Say what is missing or damaged, for the formats whose decoders may not tell."""
     if not data:
         return "it is empty"
     if data.startswith(PNG):
         return _png_fault(data)
     if data.startswith(JPEG):
-        return None if data.rfind(b"\xff\xd9", _jpeg_scan(data)) >= 0 else "it is truncated"
-    if data.startswith(TIFF) and len(data) >= 8:
-        return _tiff_fault(data)
-    return None
+        return follow(data)[0]
+    if data.startswith(TIFF):
+        return read_directory(data).fault
+    return ""
 
 
-def _jpeg_scan(data: bytes) -> int:
-    """Where the coded picture begins: a thumbnail in front of it has an end mark of its own."""
-    position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
-        if data[position + 1] == 0xFF:  # fill byte
-            position += 1
-        else:
-            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return position
-
-
-def _tiff_fault(data: bytes) -> str | None:
-    """Say whether the first directory, often at the end of the file, lies inside it."""
-    order = "<" if data[0] == ord("I") else ">"
-    (start,) = struct.unpack_from(f"{order}I", data, 4)
-    if start + 2 > len(data):
-        return "it is truncated"
-    (entries,) = struct.unpack_from(f"{order}H", data, start)
-    return "it is truncated" if start + 2 + 12 * entries + 4 > len(data) else None
-
-
-def _png_fault(data: bytes) -> str | None:
+def _png_fault(data: bytes) -> str:
     view = memoryview(data)
     for kind, begin, end in _png_chunks(data):
         if kind[0] < ord("a"):  # upper case: a chunk that decoding depends on
@@ -156,7 +210,7 @@ def _png_fault(data: bytes) -> str | None:
             if zlib.crc32(view[begin - 4 : end]) != checksum:
                 return "its contents are damaged (wrong checksum)"
         if kind == b"IEND":
-            return None
+            return ""
     return "it is truncated"
 
 

@@ -105,7 +105,7 @@ def _unpack(path: Path, data: bytes) -> Path | None:
         The file; ``None`` where the bytes are no picture.
     """
     file = cache_folder() / "labelme" / f"{hashlib.sha256(data).hexdigest()[:32]}.img"
-    if not file.is_file():
+    if not file.is_file() or file.read_bytes() != data:  # damaged: a cache is never trusted
         try:
             open_image(path, data)
         except UserError:

@@ -12,6 +12,7 @@ import yaml  # type: ignore[import-untyped,unused-ignore]
 
 from segkit.data.ids import check_ids, class_colors, class_ids, parse_ids, unpack
 from segkit.error import LOOK
+from segkit.foreign import read_text, yaml_value
 from segkit.paths import CONF_DIR
 from segkit.types import LabelSpace, Masks, Task, UserError
 
@@ -47,6 +48,30 @@ def read_labels(spec: str | Path | Mapping[str, Any] | LabelSpace | None) -> Lab
     return _parse(_load(path), str(path))
 
 
+def check_space(values: Mapping[str, Any]) -> LabelSpace:
+    """Rebuild a label space from what `LabelSpace.to_dict` gave, whoever wrote it down since.
+
+    Raises:
+        UserError: No label space could have given that.
+    """
+    try:
+        space = LabelSpace.from_dict(values)
+        rebuilt = read_labels(
+            {
+                "task": space.task,
+                "masks": space.masks,
+                "names": list(_entries(space)),
+                "ignore": [_yaml_id(space, i) for i in space.ignore],
+                "rest": space.rest,
+            }
+        )
+    except UserError:
+        raise
+    except Exception as error:  # values of any type can stand there
+        raise UserError(f"its label space is damaged ({type(error).__name__})") from error
+    return rebuilt
+
+
 def shipped_labels() -> list[str]:
     """Names of the label spaces in ``conf/labels``."""
     return sorted(p.stem for p in (CONF_DIR / "labels").glob("*.yaml"))
@@ -80,8 +105,8 @@ def _locate(spec: str | Path | None) -> Path:
 
 def _load(path: Path) -> Mapping[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        content = yaml_value(read_text(path))
+    except (OSError, ValueError) as error:
         raise UserError(
             f"label space {path}: not readable as YAML: {' '.join(str(error).split())}"
         ) from error

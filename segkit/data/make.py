@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
 from segkit.data.labels import read_labels
+from segkit.data.limit import allow_pixels
 from segkit.paths import CONF_DIR
 from segkit.schema import check_values, fits, parameters
 from segkit.types import LabelSpace, Source, UserError
 
+# A step upwards, an absolute path on Windows, a zero byte, or bytes that are no text in UTF-8.
+BAD_NAME = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^\\|^[A-Za-z]:[/\\]|[\x00\ud800-\udfff]")
 LISTED = ("root", "labels")  # keys of every data configuration that its target takes
 
 
@@ -24,7 +28,8 @@ def make_source(
 
     Args:
         node: The composed ``data`` node as plain containers, interpolations resolved. The
-            keys of batches, loaders and splits (`loader_keys`) may be there and are passed by.
+            keys of batches, loaders and splits (`loader_keys`) may be there and are passed by;
+            ``max_pixels`` is set for this process and its workers (`allow_pixels`).
         labels: A label space (`read_labels`) to use instead of the node's.
 
     Raises:
@@ -35,6 +40,7 @@ def make_source(
 
     if not node.get("_target_"):
         raise UserError("no data is chosen: add data=folder, data=csv, data=streets or another of conf/data")
+    allow_pixels(node.get("max_pixels"))
     own = {k: v for k, v in node.items() if k not in loader_keys()}
     target = get_object(own["_target_"])
     check_values("data", {k: v for k, v in own.items() if k != "labels" or v is not None}, target)
@@ -42,7 +48,21 @@ def make_source(
     space = _labels(given if labels is None else labels, target)
     # A label space is handed over afterwards: Hydra would not leave such an object alone.
     source: Source = instantiate({**own, "_partial_": True}, _convert_="all")(labels=space)
+    _check_names(source)
     return source
+
+
+def _check_names(source: Source) -> None:
+    """Results are named after samples: no name may lead out of their folder.
+
+    Raises:
+        UserError: A name that is no relative path, or no text that a file can hold.
+    """
+    for sample in source.samples:
+        name = sample.name
+        if BAD_NAME.search(name) or not name or name.startswith("/"):
+            where = f" ({sample.image})" if sample.image != Path() else ""
+            raise UserError(f"a sample is called '{name[:80]}'{where}, which cannot name a result; rename it")
 
 
 @functools.cache

@@ -12,11 +12,15 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from segkit.data.file import is_grey_png, open_header, orientation, read_bytes, too_large, unreadable
+from segkit.data.file import header_size, is_grey_png, open_header, orientation, read_bytes, unreadable
+from segkit.data.jpeg import ends_early, may_end_in_grey
 from segkit.error import LOOK
 from segkit.types import Masks, UserError
+
+# What is wrong with a file is said by a `UserError`, in one line.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 MASK_SUFFIXES = (*IMAGE_SUFFIXES, ".gif")
@@ -54,7 +58,9 @@ def open_image(path: Path, data: bytes) -> tuple[NDArray[np.uint8], Image.Image 
         UserError: As in `read_image`.
     """
     header = open_header(path, data)
-    if header is None or header.format in ("PNG", "JPEG", "MPO") or _deep_color(data, header):
+    if header is not None and header.format in ("JPEG", "MPO"):
+        pixels = _jpeg_rgb(path, data)
+    elif header is None or header.format == "PNG" or _deep_color(data, header):
         pixels = _opencv_rgb(path, data)
     else:
         pixels = _pillow_rgb(path, header)
@@ -155,26 +161,19 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         UserError: The file is missing, too large, or no picture.
     """
-    try:
-        with Image.open(path) as header:
-            width, height = header.size
-            turned = orientation(header) >= 5
-    except UnidentifiedImageError:  # 16-bit RGB TIFF, or broken: the full reading tells
+    size = header_size(path)
+    if size is None:  # 16-bit RGB TIFF, or broken: the full reading tells
         height, width = read_image(path).shape[:2]
         return height, width
-    except Image.DecompressionBombError as error:
-        raise too_large(path) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise unreadable(path, error) from error
-    return (width, height) if turned else (height, width)
+    return size
 
 
 def _decode(path: Path, data: bytes, flags: int) -> NDArray[Any]:
     try:
         pixels: NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
+    except (cv2.error, MemoryError) as error:
         raise unreadable(path, error) from error
-    if pixels is None:
+    if pixels is None or not pixels.size:
         raise UserError(f"{path} cannot be read: its contents are damaged; replace or remove the file")
     return pixels
 
@@ -183,6 +182,17 @@ def _opencv_rgb(path: Path, data: bytes) -> NDArray[Any]:
     # Not IMREAD_COLOR_RGB: OpenCV 5.0 mixes up the channels of 16-bit TIFF files with it.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     return cv2.cvtColor(_decode(path, data, flags), cv2.COLOR_BGR2RGB)
+
+
+def _jpeg_rgb(path: Path, data: bytes) -> NDArray[Any]:
+    pixels = _opencv_rgb(path, data)
+    try:
+        cut = may_end_in_grey(pixels) and ends_early(data)
+    except Exception as error:  # a damaged file can make a decoder raise anything
+        raise unreadable(path, error) from error
+    if cut:
+        raise UserError(f"{path} cannot be read: it is truncated; replace or remove the file")
+    return pixels
 
 
 def _pillow_rgb(path: Path, image: Image.Image) -> NDArray[Any]:
@@ -196,7 +206,7 @@ def _pillow_rgb(path: Path, image: Image.Image) -> NDArray[Any]:
 def _load(path: Path, image: Image.Image, mode: str = "") -> NDArray[Any]:
     try:
         return np.array(image.convert(mode) if mode else image)  # a copy: Pillow's own memory is read-only
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except Exception as error:  # a damaged file can make a decoder raise anything
         raise unreadable(path, error) from error
 
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from segkit.data.limit import max_pixels
 from segkit.types import LabelSpace
 
 REACH = 1.0  # how far outside the picture a point may lie, in lengths of its longer side
@@ -161,8 +161,8 @@ def is_size(height: Any, width: Any) -> bool:
 
 
 def too_many_pixels(height: int, width: int) -> bool:
-    """Whether a size is larger than any picture that Pillow's guard lets pass."""
-    return height * width > 2 * (Image.MAX_IMAGE_PIXELS or 2**31)
+    """Whether a size is larger than any picture that is read."""
+    return height * width > max_pixels()
 
 
 def outline_problem(points: Sequence[NDArray[np.float64]], height: int, width: int) -> str:

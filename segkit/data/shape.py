@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import io
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from segkit.data.fault import Severity
+from segkit.data.file import open_header
 from segkit.data.region import outline_problem
 
 LINE_WIDTH, POINT_RADIUS = 10, 5  # pixels, as `labelme.utils.shape_to_mask` has them by default
+LARGEST = 1e9  # no coordinate; sums of larger ones may leave the range of numbers
 
 # How many points each kind of shape has: at least, at most.
 KINDS: dict[str, tuple[int, float]] = {
@@ -80,6 +81,8 @@ def parse_shape(item: Any, height: int, width: int) -> tuple[str, Shape | None]:
     low, high = KINDS[kind]
     if not low <= len(points) <= high:
         return "count", None
+    if np.abs(points).max() > LARGEST:
+        return "far", None
     shape = Shape(label, kind, points)
     problem = outline_problem([_extent(shape).ravel()], height, width)
     if problem in ("far", "outside"):
@@ -128,11 +131,14 @@ def _mask(text: Any, points: NDArray[np.float64]) -> NDArray[np.bool_] | None:
     if not isinstance(text, str):
         return None
     try:
-        mask = np.array(Image.open(io.BytesIO(base64.b64decode(text)))).astype(bool)
-    except (binascii.Error, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        picture = open_header(Path("mask"), base64.b64decode(text))
+        (left, top), (right, bottom) = points.astype(int)  # cut off, not rounded, as labelme does
+        if picture is None or picture.size != (right - left + 1, bottom - top + 1):
+            return None
+        mask = np.array(picture).astype(bool)
+        return mask if mask.ndim == 2 else None
+    except Exception:  # a damaged picture can make a decoder raise anything
         return None
-    (left, top), (right, bottom) = points.astype(int)  # cut off, not rounded, as labelme does
-    return mask if mask.shape == (bottom - top + 1, right - left + 1) else None
 
 
 def _pasted(shape: Shape, height: int, width: int) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.files import write_bytes
+from segkit.files import read_npz, write_bytes
 
 
 class Table(NamedTuple):
@@ -83,6 +84,7 @@ def save(path: Path, table: Table) -> None:
         arrays[f"{'text' if is_text else 'column'} {key}"] = _pack(values.tolist()) if is_text else values
     for key, (counts, values) in table.ragged.items():
         arrays[f"count {key}"], arrays[f"values {key}"] = counts, values
+    arrays["digest"] = _digest(arrays)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for key, values in arrays.items():
@@ -94,8 +96,9 @@ def save(path: Path, table: Table) -> None:
 def load(path: Path) -> Table | None:
     """Read a table; nothing where there is none, or something else."""
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        arrays = read_npz(path)
+        if not np.array_equal(arrays.pop("digest"), _digest(arrays)):
+            return None
         return _table(arrays)
     except Exception:  # a damaged file can make any of the libraries raise anything
         return None
@@ -120,6 +123,16 @@ def _table(arrays: Mapping[str, NDArray[Any]]) -> Table:
     if lengths != {len(names)} or any(c.sum() != len(v) for c, v in ragged.values()):
         raise ValueError("the arrays do not fit each other")
     return table
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+    """Digest of all arrays, so that a file that is damaged in whatever way is not taken for the truth."""
+    found = hashlib.blake2b(digest_size=16)
+    for key in sorted(arrays):
+        values = np.ascontiguousarray(arrays[key])
+        found.update(f"{key}\0{values.dtype.str}\0{values.shape}\0".encode("utf-8", "surrogateescape"))
+        found.update(values.tobytes())
+    return np.frombuffer(found.digest(), np.uint8)
 
 
 def _pack(texts: Sequence[str]) -> NDArray[Any]:

@@ -32,6 +32,11 @@ from segkit.types import UserError
 log = logging.getLogger(__name__)
 
 _OURS = ("encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params", "kwargs")
+# Arguments of timm's that fetch or open files of weights: model.encoder_weights does, as tensors only.
+_FILES = (
+    *("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_strict", "checkpoint_path"),
+    *("cache_dir", "weights_only"),
+)
 _LIST_ENCODERS = 'python -c "import segmentation_models_pytorch as smp; print(*smp.encoders.encoders)"'
 
 
@@ -135,6 +140,8 @@ def _check_params(
         )
     if encoder_params and not name.startswith("tu-"):  # smp would drop them in silence
         raise UserError(f"model.encoder_params: {name} takes none; only timm encoders (tu-...) do")
+    if wrong := [key for key in encoder_params if key in _FILES]:
+        raise UserError(f"model.encoder_params.{wrong[0]}: weights are chosen with model.encoder_weights")
 
 
 def _build(

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segkit.cli import launch
+from segkit.error import UserError
 from segkit.schema import check_whole
+from segkit.trust import names, refuse_resolvers, refuse_untrusted
 
 if TYPE_CHECKING:
     from segkit.report.record import Record
@@ -25,12 +27,15 @@ def report(cfg: Any) -> str:
     # First without pictures and all that is heavy: what is damaged is said at once.
     page = write_report(Path(cfg.run))
     if cfg.pictures:
-        write_report(page.parent, *_pictures(read_record(page.parent), cfg.pictures, cfg.device))
+        record = read_record(page.parent)
+        write_report(page.parent, *_pictures(record, cfg.pictures, cfg.device, names(cfg.trust)))
     print(f"report: {page}")
     return str(page)
 
 
-def _pictures(record: Record, most: int, device: str) -> tuple[list[View], list[View]]:
+def _pictures(
+    record: Record, most: int, device: str, trust: tuple[str, ...]
+) -> tuple[list[View], list[View]]:
     """Pictures where the network and its data are at hand; else none, and a line that says why."""
     from segkit import build, checkpoint
     from segkit.infer.views import pictures_of
@@ -39,23 +44,25 @@ def _pictures(record: Record, most: int, device: str) -> tuple[list[View], list[
     try:
         own = record.card is not None or record.metrics is None
         source = record.folder if own or record.metrics is None else record.metrics.text("checkpoint")
-        loaded = checkpoint.load(source)
-        data = checkpoint.evaluation_data(loaded, {} if own else _data(record))
+        loaded = checkpoint.load(source, trust)
+        named = {} if own else _data(record, trust)
+        data = checkpoint.evaluation_data(loaded, named)
+        if hidden := checkpoint.outside(loaded, named, data):
+            raise UserError(hidden)
         return pictures_of(record, loaded.net.to(target), loaded.labels, data, most)
     except Exception as error:  # whatever is wrong with them, the numbers can be shown
         log.warning("the page has no pictures: %s", build.first_line(error))
         return [], []
 
 
-def _data(record: Record) -> dict[str, Any]:
-    """What an evaluation was told about its data; it may name trusted classes only."""
+def _data(record: Record, trust: tuple[str, ...]) -> dict[str, Any]:
+    """What an evaluation was told about its data."""
     from omegaconf import OmegaConf
 
-    from segkit.checkpoint import refuse_untrusted
-
+    refuse_resolvers(record.config.value, record.config.file)
     node = OmegaConf.create(record.config.value).get("data") or {}
     values: Any = OmegaConf.to_container(node, resolve=True)
-    refuse_untrusted(values, record.config.file)
+    refuse_untrusted({"data": values}, record.config.file, trust)
     return values
 
 

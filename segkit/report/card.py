@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 import shlex
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 
 from segkit.files import write_json
+from segkit.report.node import read_json
 from segkit.types import Sample
 
 PACKAGES = (
@@ -64,9 +64,9 @@ def write_card(
         "started": _now(),
     }
     path = run / "run.json"
-    if path.is_file():
-        card = json.loads(path.read_text())
-        write_json(path, {**card, "resumed": [*card.get("resumed", []), now]})
+    if (kept := read_json(path)) is not None:
+        earlier = [row.value for row in kept.rows("resumed")]
+        write_json(path, {**kept.value, "resumed": [*earlier, now]})
         return
     card = {
         **now,
@@ -83,19 +83,20 @@ def write_card(
     write_json(path, card)
 
 
-def finish_card(run: Path, clock: Clock, steps: int, gpus: int) -> None:
+def finish_card(run: Path, clock: Clock, steps: int, gpus: int, skipped: int = 0) -> None:
     """Add to ``run.json`` what the run has cost; where it went on, to its last line of ``resumed``.
 
     Adds ``finished`` (date), ``seconds`` (on the clock), ``core_seconds`` (of busy processor cores, of
     this process and its finished children), ``gpu_seconds`` (on the clock, times GPUs),
     ``steps`` (of the optimiser, all in all), ``peak_memory_bytes`` (of this process, ``None``
-    where the system does not tell) and ``peak_gpu_memory_bytes`` (of its GPU).
+    where the system does not tell), ``peak_gpu_memory_bytes`` (of its GPU) and ``skipped``.
 
     Args:
         run: The run folder with its card.
         clock: Started when the run began.
         steps: Optimiser steps until now.
         gpus: How many GPUs it has used.
+        skipped: How many samples were left out until now because they could not be read.
     """
     path = run / "run.json"
     seconds = time.perf_counter() - clock.seconds
@@ -107,9 +108,13 @@ def finish_card(run: Path, clock: Clock, steps: int, gpus: int) -> None:
         "steps": steps,
         "peak_memory_bytes": _peak_memory(),
         "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated() if gpus else None,
+        "skipped": skipped,
     }
-    card = json.loads(path.read_text())
-    if card.get("resumed"):
+    kept = read_json(path)
+    if kept is None:
+        return
+    card = dict(kept.value)
+    if kept.rows("resumed"):
         card["resumed"][-1] |= spent
     else:
         card |= spent

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from segkit.foreign import json_value, read_text
 from segkit.types import UserError
 
 
@@ -123,10 +123,10 @@ def read_json(path: Path) -> Node | None:
     if not path.is_file():
         return None
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json_value(read_text(path))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; check the file") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{path}: not JSON ({reason}); mend the file, or remove it") from error
     node = Node(value, path)

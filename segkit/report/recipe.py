@@ -11,16 +11,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml  # type: ignore[import-untyped,unused-ignore]
+from segkit.foreign import json_value, read_text, yaml_value
 
 # What two repeats may differ in. `metric`, `threshold` and `eval_resolution` are the protocol's, which
 # is compared by itself.
 FREE = {
     "": {
         *("seed", "name", "resume", "hydra", "threads", "logger", "test", "metric", "threshold"),
-        *("compile", "channels_last"),
+        *("compile", "channels_last", "trust"),
     },
-    "data": {"num_workers", "eval_batch_size", "eval_resolution", "cache", "check_masks"},
+    "data": {"num_workers", "eval_batch_size", "eval_resolution", "cache", "check_masks", "max_pixels"},
     "callback": {"nan", "csv_log", "lr_monitor", "pictures", "plots", "progress", "last", "interrupt"},
     "trainer": {
         *("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "profiler"),
@@ -121,15 +121,15 @@ def _at(data: Mapping[str, Any], here: Path) -> dict[str, Any]:
 def _yaml(path: Path) -> dict[str, Any]:
     """A file of Hydra's as it is; nothing where there is none, or none that can be read."""
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        found = yaml_value(read_text(path))
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json_value(read_text(path))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import csv
-import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import yaml  # type: ignore[import-untyped,unused-ignore]
 
+from segkit.files import read_npz, refuse_links
+from segkit.foreign import read_text, yaml_value
+from segkit.report.arrays import check_counts
 from segkit.report.node import Node, read_json
 from segkit.types import LabelSpace, UserError
 
@@ -75,6 +74,7 @@ def read_record(folder: Path) -> Record:
     if not folder.is_dir():
         what = "a file" if folder.exists() else "no such folder"
         raise UserError(f"run={folder}: {what}; give the folder of a training or an evaluation")
+    refuse_links(folder)
     config, text = _config(folder / ".hydra" / "config.yaml")
     record = Record(
         folder,
@@ -100,19 +100,20 @@ def _text(path: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; check the file") from error
-    except ValueError as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text in UTF-8; mend the file, or remove it") from error
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; mend the file, or remove it") from error
 
 
 def _yaml(path: Path, text: str) -> object:
     try:
-        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{path}: not YAML ({reason}); mend the file, or remove it") from error
+        return yaml_value(text)
+    except ValueError as error:
+        raise UserError(f"{path}: not YAML ({error}); mend the file, or remove it") from error
 
 
 def _config(path: Path) -> tuple[Node, str]:
@@ -159,34 +160,11 @@ def _counts(path: Path) -> Mapping[str, Array]:
     """The arrays of ``counts.npz`` that belong together; a checkpoint's own are left out."""
     if not path.is_file():
         return {}
+    wanted = ("counts", "names", "groups", "classes", "colors", "confusion", "index", "cells")
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
-            wanted = ("counts", "names", "groups", "classes", "colors", "confusion", "index", "cells")
-            found = {name: content[name] for name in wanted if name in content}
-        _check_counts(found)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        found = read_npz(path, wanted)
+        check_counts(found)
+    except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{path}: damaged ({reason}); make it anew, or remove it") from error
     return found
-
-
-def _check_counts(found: Mapping[str, Array]) -> None:
-    """Raise `ValueError` where arrays do not fit each other, `KeyError` where one is missing."""
-    images, classes = len(found["names"]), len(found["classes"])
-    shapes = {
-        "counts": (images, classes, 3),
-        "index": (images,),
-        "groups": (images,),
-        "colors": (classes, 3),
-        "confusion": (classes, classes),
-        "cells": (len(found.get("cells", ())), 4),
-    }
-    for name, shape in shapes.items():
-        if name in ("counts", "index") or name in found:
-            if found[name].shape != shape:
-                raise ValueError(f"{name} has the shape {list(found[name].shape)}, not {list(shape)}")
-            if name != "groups" and found[name].dtype.kind not in "iu":
-                raise ValueError(f"{name} holds no whole numbers")
-    codes = found["cells"][:, 1:3] if "cells" in found else np.zeros(0, np.int64)
-    if codes.size and not 0 <= codes.min() <= codes.max() < classes:
-        raise ValueError("cells hold classes that are not there")

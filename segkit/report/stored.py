@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from segkit.files import read_npz, refuse_links
+from segkit.foreign import json_value, read_text
 from segkit.metric.cells import Counts, matrix_of
 from segkit.metric.overlap import ABSENT
 from segkit.metric.protocol import Protocol
+from segkit.report.arrays import check_counts
 from segkit.report.recipe import Origin, origin
 from segkit.types import LabelSpace, Task, UserError
 
 COMPARED = ("split", "resolution", "threshold")  # of metrics.json
+KEPT = ("counts", "index", "cells", "names", "groups", "classes", "colors", "task", "parents")
 WORDS = ("task", "level", "aggregate", "absent", "ignored_classes")  # of its protocol
 
 
@@ -53,6 +54,8 @@ def read_stored(folder: Path) -> Stored:
     Raises:
         UserError: There is no such folder, it has no counts, or they are damaged.
     """
+    if folder.is_dir():
+        refuse_links(folder)
     for name in ("counts.npz", "metrics.json"):
         if not (folder / name).is_file():
             what = f"has no {name}" if folder.is_dir() else "there is no such folder"
@@ -60,10 +63,9 @@ def read_stored(folder: Path) -> Stored:
                 f"{folder}: {what}; give a finished run, or what python -m segkit.evaluate run=RUN wrote"
             )
     try:
-        numbers = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        content = io.BytesIO((folder / "counts.npz").read_bytes())  # numpy leaves a damaged file open
-        with np.load(content) as arrays:
-            kept = {name: arrays[name] for name in arrays.files if "/" not in name}
+        numbers = json_value(read_text(folder / "metrics.json"))
+        kept = read_npz(folder / "counts.npz", KEPT)
+        check_counts(kept)
         labels = _labels(kept)
         cells = kept.get("cells")
         matrix = None if cells is None else matrix_of(cells, labels.num_classes)
@@ -78,7 +80,7 @@ def read_stored(folder: Path) -> Stored:
             _protocol(numbers["protocol"]),
             origin(folder, numbers["checkpoint"]),
         )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, UserError):
             raise
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[0][:100]

@@ -210,7 +210,7 @@ def test_files_that_are_no_pictures_are_named(tmp_path):
 
 def test_an_enormous_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", PICTURE)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setenv("SEGKIT_MAX_PIXELS", "100")
     for read in (read_image, read_mask, image_size):
         with pytest.raises(UserError, match="tiles"):
             read(path)
