@@ -238,7 +238,8 @@ class SegmentationModule(lightning.LightningModule):
         numbers = {f"{part}/{k}": float(v) for k, v in logged.items() if v is not None}
         self.log_dict(numbers, logger=False, batch_size=1)
         if not self.trainer.sanity_checking:
-            self._show(numbers, max(0, self.trainer.global_step - 1))
+            # A test comes behind the last checkpoint: a run that repeats it takes this step back.
+            self._show(numbers, max(0, self.trainer.global_step - (part == "val")))
 
     # ---- checkpoints ----------------------------------------------------------------
 
