@@ -81,6 +81,18 @@ def test_a_preempted_job_of_a_sweep_under_submitit_queues_itself_again(start, sm
     assert len(card["resumed"]) == 2
 
 
+@pytest.mark.soak
+def test_a_job_of_a_sweep_that_fails_under_submitit_is_one_line(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install 'segkit[slurm]'")
+    options = ["-m", "trainer=ddp", "hydra/launcher=submitit_local", "hydra.sweep.dir=sweep"]
+    command = [sys.executable, "-m", "segkit.train", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "a job of the sweep has failed" in done.stderr
+    assert "--multirun with several processes per job does not work" in done.stderr
+
+
 def until(condition, running: subprocess.Popen, seconds: float = 240) -> None:
     """Wait for something that the command does."""
     end = time.monotonic() + seconds
