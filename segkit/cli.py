@@ -131,6 +131,9 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
         return f"{error.full_key}= must be given; segkit {verb} --help tells what it is"
     if isinstance(error, OmegaConfBaseException):
         return " ".join(str(error).split())
+    if type(error).__module__.startswith("submitit."):
+        said = re.findall(r"segkit \w+: error: (.*)", str(error)) or str(error).strip().splitlines()[-1:]
+        return f"a job of the sweep has failed (logs: .submitit in the sweep folder): {said[-1]}"
     if isinstance(error, OSError) and error.filename is not None and explain_exhausted(error) is None:
         where = f"{error.filename}: {error.strerror}"
         return f"cannot write or read {where}; choose another folder with hydra.run.dir=FOLDER"
