@@ -78,6 +78,10 @@ def test_two_processes_train_exactly_as_one_with_twice_the_window(pair):
     assert next(iter(one["state_dict"].values())).dtype != torch.float32
     for part in ("state_dict", "optimizer_states", "lr_schedulers"):
         assert furthest(one[part], two[part]) < 1e-10, part
+    for key, state in one["callbacks"].items():  # early stopping, and what is the best checkpoint
+        if "wait_count" in state or "best_model_score" in state:
+            scores = {k: v for k, v in state.items() if not k.endswith(("path", "dirpath", "models"))}
+            assert furthest(scores, {k: two["callbacks"][key][k] for k in scores}) < 1e-10, key
 
 
 def test_two_processes_count_every_sample_once_and_as_one_does_to_the_last_bit(pair, start):
