@@ -246,6 +246,7 @@ def trainer(config: Config, run: Path) -> lightning.Trainer:
     Raises:
         UserError: Lightning refuses a value, or there is no such accelerator here.
     """
+    _check_strategy(str(config["trainer"]["strategy"]))
     try:
         return _instantiate({**config["trainer"], "_partial_": True})(
             callbacks=callbacks(config, run),
@@ -260,6 +261,20 @@ def trainer(config: Config, run: Path) -> lightning.Trainer:
         raise UserError(
             f"{first_line(error.__cause__ or error)}; choose other trainer.* or callback.* values"
         ) from None
+
+
+def _check_strategy(strategy: str) -> None:
+    """Say what is not possible, and what is not promised."""
+    if strategy.endswith(("_spawn", "_fork", "_notebook")):
+        raise UserError(f"trainer.strategy={strategy}: processes are started as commands; use trainer=ddp")
+    if not strategy.startswith("fsdp"):
+        return
+    if not torch.cuda.is_available():
+        raise UserError(
+            f"trainer.strategy={strategy}: torch shards a model over GPUs only, and there is none here; "
+            "trainer=ddp trains with several processes on a CPU"
+        )
+    log.warning("trainer.strategy=%s: no test covers it; nothing is promised of its bits", strategy)
 
 
 def _instantiate(node: Mapping[str, Any]) -> Any:

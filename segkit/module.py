@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.optim import Optimizer
 
+from segkit.data.window import recut
 from segkit.loss.loss import Loss
 from segkit.metric.counts import Counts, OverlapCounts
 from segkit.metric.overlap import overlap
@@ -237,7 +238,8 @@ class SegmentationModule(lightning.LightningModule):
         numbers = {f"{part}/{k}": float(v) for k, v in logged.items() if v is not None}
         self.log_dict(numbers, logger=False, batch_size=1)
         if not self.trainer.sanity_checking:
-            self._show(numbers, max(0, self.trainer.global_step - 1))
+            # A test comes behind the last checkpoint: a run that repeats it takes this step back.
+            self._show(numbers, max(0, self.trainer.global_step - (part == "val")))
 
     # ---- checkpoints ----------------------------------------------------------------
 
@@ -256,6 +258,8 @@ class SegmentationModule(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take back what `on_save_checkpoint` kept."""
         kept = checkpoint["segkit"]
+        if self._trainer is not None:
+            _in_windows_of(checkpoint, self.trainer.accumulate_grad_batches)
         self._random_state = kept["random_state"]
         self._epoch_loss = kept["epoch_loss"].to(self.device)
         self._epoch_windows = kept["epoch_windows"]
@@ -270,6 +274,17 @@ def shrunk(target: Tensor, size: tuple[int, int]) -> Tensor:
     planes = target.reshape(1, -1, *target.shape[-2:]).float()  # exact: class indices are below 2^24
     small = interpolate(planes, size=size, mode="nearest-exact")
     return small.to(target.dtype).reshape(*target.shape[:-2], *size)
+
+
+def _in_windows_of(checkpoint: dict[str, Any], window_size: int) -> None:
+    """Let Lightning count on within an epoch if a window is cut into another number of micro-batches."""
+    position = checkpoint.get("SegmentationData", {}).get("position", {})
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    if progress["is_last_batch"] or "window" not in position:
+        return
+    for count in (progress["current"], progress["total"]):
+        for name in count:
+            count[name] = recut(count[name], position["window"], window_size)
 
 
 def _back_to_window_start(checkpoint: dict[str, Any], window_size: int) -> None:

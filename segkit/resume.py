@@ -105,7 +105,9 @@ def claim(run: Path, going_on: bool, cfg: Any) -> None:
         ) from None
 
 
-def start_from(config: dict[str, Any], run: Path, module: Any, loggers: Sequence[Any] = ()) -> str | None:
+def start_from(
+    config: dict[str, Any], run: Path, module: Any, loggers: Sequence[Any] = (), draws: int | None = None
+) -> str | None:
     """The checkpoint to begin with, looked at before Lightning reads it.
 
     Args:
@@ -113,9 +115,11 @@ def start_from(config: dict[str, Any], run: Path, module: Any, loggers: Sequence
         run: This run's folder.
         module: The LightningModule that will take the weights.
         loggers: A run that goes on takes back what they hold of the steps that it repeats.
+        draws: Pictures that an optimiser step sees, over all processes.
 
     Raises:
-        UserError: No checkpoint, or one of other classes or another network.
+        UserError: No checkpoint, one of other classes or another network, or one within an epoch
+            whose steps see another number of pictures.
     """
     from segkit.checkpoint import checkpoint_path, read_checkpoint
 
@@ -142,10 +146,27 @@ def start_from(config: dict[str, Any], run: Path, module: Any, loggers: Sequence
     shapes = {k: tuple(v.shape) for k, v in content["state_dict"].items()}
     if shapes != {k: tuple(v.shape) for k, v in module.state_dict().items()}:
         raise UserError(f"{path} holds another network; give the model.* values that it was trained with")
+    if wanted == "last":
+        _check_steps(content, path, draws)
     done, end = content["epoch"] + 1, config["trainer"]["max_epochs"]
     if wanted == "last" and end is not None and 0 <= end <= done:
         log.warning("already trained for %d of %d epochs; set trainer.max_epochs to go on", done, end)
     return str(path)
+
+
+def _check_steps(content: dict[str, Any], path: Path, draws: int | None) -> None:
+    """Other processes or batches are the same training as long as a step sees the same pictures."""
+    before = content.get("SegmentationData", {}).get("position", {}).get("draws", draws)
+    if before == draws:
+        return
+    said = (
+        f"{path}: its steps saw {before} pictures each, now it would be {draws} (trainer.devices x "
+        "trainer.accumulate_grad_batches x data.batch_size)"
+    )
+    progress = content["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    if not progress["is_last_batch"] and progress["current"]["processed"]:
+        raise UserError(f"{said}; within an epoch that cannot change: set them so that it stays {before}")
+    log.warning("%s: from here on it is another training", said)
 
 
 def _newest_whole(run: Path) -> tuple[Path, dict[str, Any]] | None:

@@ -46,7 +46,9 @@ class Clock(NamedTuple):
         return cls(time.perf_counter(), _core_seconds())
 
 
-def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) -> None:
+def write_card(
+    run: Path, config: Mapping[str, Any], samples: Sequence[Sample], arguments: Sequence[str]
+) -> None:
     """Write ``run.json``: command, versions, git state, data, seed, hardware.
 
     A run that goes on keeps its card and adds a line to ``resumed``.
@@ -55,9 +57,10 @@ def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) 
         run: The run folder.
         config: The composed configuration.
         samples: All samples with their split.
+        arguments: Of the command line.
     """
     now = {
-        "command": shlex.join(["python", "-m", "segkit.train", *_typed(sys.argv[1:])]),
+        "command": shlex.join(["python", "-m", "segkit.train", *_typed(arguments)]),
         "started": _now(),
     }
     path = run / "run.json"

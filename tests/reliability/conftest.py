@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import runpy
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +32,10 @@ SMALL = [
 class Started:
     """A command that runs."""
 
-    def __init__(self, arguments: list[str], folder: Path) -> None:
+    def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str] | None = None) -> None:
         self.log = folder / "output.txt"
         given = {"arguments": arguments, "folder": str(folder), "log": str(self.log)}
+        given["environment"] = environment or {}
         self.process = SERVER.Process(target=runpy.run_path, args=(str(CHILD), given))
         self.process.start()
 
@@ -51,6 +53,12 @@ class Started:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process.pid, number)  # type: ignore[arg-type]
 
+    def others(self) -> list[int]:
+        """The further processes that it has started to train with."""
+        asked = ["pgrep", "-P", str(self.process.pid), "-f", "segkit.train"]
+        found = subprocess.run(asked, capture_output=True, text=True, check=False)
+        return [int(line) for line in found.stdout.split()]
+
     def until(self, condition: Callable[[], bool], seconds: float = 120) -> None:
         """Wait for something that the command does."""
         end = time.monotonic() + seconds
@@ -58,12 +66,12 @@ class Started:
             time.sleep(0.002)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start() -> Callable[[list[str], Path], Started]:
     return Started
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small() -> list[str]:
     """A training of six epochs of three windows that takes a second."""
     return SMALL
@@ -107,7 +115,7 @@ def _scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(e.step, e.value) for e in board.Scalars(tag)] for tag in board.Tags()["scalars"]}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def differences() -> Callable[[Path, Path], list[str]]:
     """Where two run folders differ: checkpoints, tables and TensorBoard."""
 

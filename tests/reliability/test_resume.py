@@ -100,6 +100,17 @@ def test_early_stopping_that_has_ended_a_run_is_remembered(start, small, differe
     assert differences(tmp_path / "whole", tmp_path / "run") == []
 
 
+def test_a_test_that_is_repeated_is_logged_once(start, small, differences, tmp_path):
+    """As after a kill while the report was made."""
+    options = [*options_of("plain", small), "test=true", "metric=basic"]
+    for name in ("whole", "run"):
+        begun = start([*options, f"hydra.run.dir={name}"], tmp_path)
+        assert begun.wait() == 0, begun.text()
+    resumed = start(["resume=run"], tmp_path)
+    assert resumed.wait() == 0, resumed.text()
+    assert differences(tmp_path / "whole", tmp_path / "run") == []
+
+
 def test_a_run_folder_that_was_moved_goes_on_and_keeps_its_best(start, small, differences, tmp_path):
     options = options_of("plain", small)
     begun = start([*options, "hydra.run.dir=whole"], tmp_path)
