@@ -40,7 +40,7 @@ def train(cfg: Any) -> float | None:
     _refuse_processes_in_a_sweep(config)
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
     data = build.data(config)
-    build.threads(config, data.num_workers)
+    build.threads(config)
     for fault in data.check_training():
         log.warning("%s: %s", fault.kind, with_data_options(fault.line(), sys.argv[1:]))
     data.fill_cache("train", "val")
