@@ -246,8 +246,12 @@ def trainer(config: Config, run: Path) -> lightning.Trainer:
     Raises:
         UserError: Lightning refuses a value, or there is no such accelerator here.
     """
+    values = {**config["trainer"], "_partial_": True}
+    if values["deterministic"] and values["benchmark"]:
+        log.warning("trainer.deterministic=%s: trainer.benchmark is off", values["deterministic"])
+        values["benchmark"] = False  # a choice by the clock is another each time
     try:
-        return _instantiate({**config["trainer"], "_partial_": True})(
+        return _instantiate(values)(
             callbacks=callbacks(config, run),
             logger=logger(config, run),
             default_root_dir=str(run),

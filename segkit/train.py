@@ -20,7 +20,7 @@ def train(cfg: Any) -> float | None:
     """Train as configured; return the monitored number of the best checkpoint (for sweeps)."""
     from hydra.core.hydra_config import HydraConfig
 
-    from segkit.resume import claim, config_of, start_from
+    from segkit.resume import as_before, claim, config_of, start_from
 
     run = Path(HydraConfig.get().runtime.output_dir)
     if cfg.resume is not None:
@@ -30,12 +30,13 @@ def train(cfg: Any) -> float | None:
 
     from segkit import build
     from segkit.report.card import Clock, write_card
+    from segkit.report.repeat import outlook
 
     clock = Clock.start()
     build.quiet()
     config = build.plain(cfg)
-    if config["ckpt_path"] == "last" and (run / "split.csv").is_file():
-        config["data"]["split"] = str(run / "split.csv")  # what the run was trained on stays so
+    if config["ckpt_path"] == "last":
+        as_before(config, run)
     build.check(config)
     _refuse_processes_in_a_sweep(config)
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
@@ -46,12 +47,13 @@ def train(cfg: Any) -> float | None:
     data.fill_cache("train", "val")
     module = build.module(config, data)
     trainer = build.trainer(config, run)
+    deterministic = outlook(config, trainer, module.net, module.loss)
     if trainer.is_global_zero:
         _say_what_comes(trainer, data)
     checkpoint = start_from(config, run, module, trainer.loggers)
     if trainer.is_global_zero and not config["trainer"]["fast_dev_run"]:
         claim(run, going_on=config["ckpt_path"] == "last", cfg=cfg)
-        write_card(run, config, data.samples)
+        write_card(run, config, data.samples, deterministic)
         data.freeze_split(run / "split.csv")
     try:
         _interruptible(trainer, lambda: trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True))

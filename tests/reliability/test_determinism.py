@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 import random
 import signal
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +19,14 @@ import pytest
 import torch
 from PIL import Image
 
+import segkit
+from segkit.data.source import FileSource
+from segkit.loss.ce_dice import ce_dice
+from segkit.model.smp import smp
+from segkit.model.wrapper import Segmenter
 from segkit.module import SegmentationModule
+from segkit.report.repeat import ON_CPU, UNKNOWN, operators
+from segkit.resume import as_before
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create . worker processes")
 
@@ -80,6 +91,11 @@ def end_of(run: Path) -> str:
     return sha([kept, average, content["segkit"]["random_state"]])
 
 
+def table_of(run: Path) -> list[str]:
+    """``metrics.csv`` without how long it took."""
+    return [line.rpartition(",")[0] for line in (run / "metrics.csv").read_text().splitlines()]
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
     """A folder with ``data``: 23 pictures without an official split, one class in six of them."""
@@ -99,7 +115,7 @@ def home(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def run(home, command):
     """``run(name, *options)``: train in this process, and look at every micro-batch."""
-    step = SegmentationModule.training_step
+    step, read = SegmentationModule.training_step, FileSource.read
 
     def train(
         name: str, *options: str, stop_at: int | None = None, cwd: Path = home, code: int = 0
@@ -115,13 +131,18 @@ def run(home, command):
                 os.kill(os.getpid(), signal.SIGTERM)
             return step(self, batch, batch_idx)
 
+        def reading(self, sample):
+            with (home / f"{name}.reads").open("a") as log:  # worker processes append too
+                log.write(f"{sample.name}\n")
+            return read(self, sample)
+
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(SegmentationModule, "training_step", witness)
+            patch.setattr(FileSource, "read", reading)
             patch.setattr("segkit.infer.views.make_page", lambda *_: None)  # costs more than the training
             done = command("train", *options, cwd=cwd)
         assert done.code == code, done.err
-        table = [line.rpartition(",")[0] for line in (home / name / "metrics.csv").read_text().splitlines()]
-        return Trained(batches, samples, end_of(home / name), table)
+        return Trained(batches, samples, end_of(home / name), table_of(home / name))
 
     def fresh(name: str, *options: str, **others) -> Trained:
         return train(name, *COMMON, *options, f"hydra.run.dir={home / name}", **others)
@@ -183,12 +204,25 @@ class _Listing(list):
         self.clear()
 
 
-def test_a_run_that_is_resumed_within_an_epoch_sees_what_it_would_have_seen(run, first):
-    begun = run("resumed", *MEDICAL, "data.num_workers=2", stop_at=25, code=75)
-    ended = run.again("resumed")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_that_is_resumed_within_an_epoch_sees_the_rest_and_reads_nothing_else(
+    workers, run, first, home
+):
+    name = f"resumed{workers}"
+    begun = run(name, *MEDICAL, f"data.num_workers={workers}", stop_at=25, code=75)
     assert 25 <= len(begun.batches) <= 26  # the window at hand is finished
+    (home / f"{name}.reads").unlink()
+    ended = run.again(name)
     assert begun.batches + ended.batches == first.batches
     assert (ended.end, ended.table) == (first.end, first.table)
+    validated = {
+        row.split(",")[0] for row in (home / name / "split.csv").read_text().splitlines() if ",val" in row
+    }
+    read = Counter((home / f"{name}.reads").read_text().split())
+    assert validated
+    assert Counter({n: c for n, c in read.items() if n not in validated}) == Counter(
+        n for n, _ in ended.samples
+    )
 
 
 def test_another_seed_gives_other_batches_and_other_weights(run, first):
@@ -210,5 +244,65 @@ def test_a_sample_looks_the_same_in_a_larger_batch(run, first):
 
 
 def test_the_other_preset_and_sampler_are_as_repeatable(run):
-    plain = run("street", *STREET)
-    assert run("street2", *STREET, "data.num_workers=2", "data.cache=true") == plain
+    assert run("street", *STREET) == run("street2", *STREET, "data.num_workers=2", "data.cache=true")
+
+
+def test_deterministic_algorithms_leave_nothing_to_the_clock(run, home):
+    try:
+        run("flag", *STREET, "trainer.deterministic=true", "trainer.benchmark=true")
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.backends.cudnn.benchmark
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert "trainer.benchmark is off" in (home / "flag" / "train.log").read_text()
+
+
+def test_the_card_says_how_far_a_run_can_be_repeated(first, home):
+    card = json.loads((home / "first" / "run.json").read_text())
+    assert card["deterministic"].startswith("same bits on the same kind of processor")
+    assert "1 torch thread;" in card["deterministic"]
+    assert card["hardware"]["torch_threads"] == 1
+
+
+def test_a_run_that_goes_on_keeps_the_number_of_threads_that_its_sums_were_rounded_with(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"hardware": {"torch_threads": 3}}))
+    for given, used in ((None, 3), (2, 2)):
+        config = {"threads": given, "data": {"split": None}}
+        as_before(config, tmp_path)
+        assert config["threads"] == used
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONHASHSEED": "1", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONHASHSEED": "2", "LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Tokyo", "OMP_NUM_THREADS": "2"},
+    ],
+    ids=["hash1-ascii", "hash2-turkish"],
+)
+def test_the_environment_of_a_process_changes_no_bit(environment, first, home, tmp_path):
+    name = f"fresh{environment['PYTHONHASHSEED']}"
+    options = [*COMMON, *MEDICAL, f"data.root={home / 'data'}", f"hydra.run.dir={home / name}"]
+    here = {**os.environ, "PYTHONPATH": str(Path(segkit.__file__).parents[1]), **environment}
+    command = [sys.executable, "-m", "segkit.train", *options]
+    done = subprocess.run(command, cwd=tmp_path, env=here, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert (end_of(home / name), table_of(home / name)) == (first.end, first.table)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "arch",
+    ["unet", "unetplusplus", "manet", "linknet", "fpn", "deeplabv3", "deeplabv3plus", "upernet", "dpt"],
+)
+def test_every_network_of_the_library_runs_with_deterministic_algorithms_on_a_processor(arch, three_classes):
+    encoder = "tu-vit_tiny_patch16_224" if arch == "dpt" else "resnet18"
+    net = Segmenter(smp(num_logits=3, arch=arch, encoder_name=encoder))
+    torch.use_deterministic_algorithms(True)
+    try:
+        found = operators(net, ce_dice(three_classes), (32, 48))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert "convolution_backward" in found
+    assert not found & {UNKNOWN, *ON_CPU}
