@@ -172,23 +172,25 @@ def _newest_whole(run: Path) -> tuple[Path, dict[str, Any]] | None:
     """The last checkpoint of a run, or the one before where a disk has damaged the last.
 
     Raises:
-        UserError: There are checkpoints, and all are damaged.
+        UserError: There are checkpoints, and all are damaged; or a folder is where the last is written.
     """
     from segkit.checkpoint import read_checkpoint
 
-    damage: UserError | None = None
+    damages: list[str] = []
     for name in ("last", "previous"):
         path = run / "checkpoints" / f"{name}.ckpt"
+        if path.is_dir():
+            raise UserError(f"{path}: a folder, where a checkpoint is written; move it away")
         if not path.is_file():
             continue
         try:
             found = path, read_checkpoint(path)
         except UserError as error:
-            damage = damage or error
+            damages.append(str(error))
             continue
-        if damage is not None:
-            log.warning("%s; going on from the one before, %s", damage, path)
+        if damages:
+            log.warning("%s; going on from the one before, %s", damages[0], path)
         return found
-    if damage is not None:
-        raise damage
+    if damages:
+        raise UserError(f"{'; '.join(damages)}; there is nothing to go on from: begin in another folder")
     return None
