@@ -126,7 +126,7 @@ def test_a_run_folder_that_was_moved_goes_on_and_keeps_its_best(start, small, di
 
 @pytest.mark.soak
 def test_a_hundred_kills_at_any_moment_change_no_bit(start, small, differences, tmp_path):
-    """Each recipe is ended at random moments from the first import to the last write, and again on its way."""
+    """Each recipe is ended at random moments, from the first import to the last write, again and again."""
     rng, share = np.random.default_rng(0), -(-KILLS // len(RECIPES))
     figures = {recipe: soak(recipe, share, rng, start, small, differences, tmp_path) for recipe in RECIPES}
     print(json.dumps(figures, indent=1))
