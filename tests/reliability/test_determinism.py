@@ -294,7 +294,18 @@ def test_the_environment_of_a_process_changes_no_bit(environment, first, home, t
 @pytest.mark.soak
 @pytest.mark.parametrize(
     "arch",
-    ["unet", "unetplusplus", "manet", "linknet", "fpn", "deeplabv3", "deeplabv3plus", "upernet", "dpt"],
+    [
+        "unet",
+        "unetplusplus",
+        "manet",
+        "linknet",
+        "fpn",
+        "pan",
+        "deeplabv3",
+        "deeplabv3plus",
+        "upernet",
+        "dpt",
+    ],
 )
 def test_every_network_of_the_library_runs_with_deterministic_algorithms_on_a_processor(arch, three_classes):
     encoder = "tu-vit_tiny_patch16_224" if arch == "dpt" else "resnet18"
