@@ -247,8 +247,12 @@ def trainer(config: Config, run: Path) -> lightning.Trainer:
         UserError: Lightning refuses a value, or there is no such accelerator here.
     """
     _check_strategy(str(config["trainer"]["strategy"]))
+    values = {**config["trainer"], "_partial_": True}
+    if values["deterministic"] and values["benchmark"]:
+        log.warning("trainer.deterministic=%s: trainer.benchmark is off", values["deterministic"])
+        values["benchmark"] = False  # a choice by the clock is another each time
     try:
-        return _instantiate({**config["trainer"], "_partial_": True})(
+        return _instantiate(values)(
             callbacks=callbacks(config, run),
             logger=logger(config, run),
             default_root_dir=str(run),
@@ -299,10 +303,13 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-def threads(config: Config, num_workers: int) -> None:
-    """Torch threads and loader processes together should not exceed the cores."""
-    wanted = config["threads"]
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) - num_workers) if wanted is None else wanted)
+def threads(config: Config) -> None:
+    """How many threads torch computes with.
+
+    Whatever the number of loader processes: sums are rounded differently when they are divided
+    among other threads, and a run shall not change with ``data.num_workers``.
+    """
+    torch.set_num_threads(config["threads"] or os.cpu_count() or 1)
 
 
 def first_line(error: BaseException) -> str:

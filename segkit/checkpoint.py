@@ -74,30 +74,33 @@ def read_checkpoint(path: Path) -> Config:
     """Read a checkpoint as data: nothing in the file is executed.
 
     Raises:
-        UserError: No checkpoint, a truncated one, or one that segkit did not write.
+        UserError: No checkpoint, a damaged one, or one that segkit did not write.
     """
     try:
         _check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds, none of which tells the user what to do
-        raise UserError(f"{path}: not a checkpoint, or a truncated one ({first_line(error)})") from None
+        raise UserError(f"{path}: not a checkpoint, or a damaged one ({first_line(error)})") from None
     if not isinstance(content, dict) or "segkit" not in content or "state_dict" not in content:
         raise UserError(f"{path}: a file of torch's, but not a checkpoint of segkit's")
     return content
 
 
 def _check_archive(path: Path) -> None:
-    """Raise `ValueError` for what torch has not written so for years: older formats, compressed archives.
+    """Raise `ValueError` for what torch does not look at, or has not written for years.
 
-    Into a compressed one somebody can put any amount of memory.
+    It leaves out the check sums, so that a flipped bit is a wrong weight. It does not compress;
+    somebody who does can put any amount of memory into a small file.
     """
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
             raise ValueError("no archive")
         with zipfile.ZipFile(file) as archive:
             packed = [i.filename for i in archive.infolist() if i.compress_type != zipfile.ZIP_STORED]
-    if packed:
-        raise ValueError(f"{packed[0][:40]} in it is compressed")
+            if packed:
+                raise ValueError(f"{packed[0][:40]} in it is compressed")
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"{damaged[:40]} in it is damaged")
 
 
 def load(path: str | Path, trust: Sequence[str] = ()) -> Loaded:

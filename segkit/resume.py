@@ -77,6 +77,26 @@ def _choices(file: Path) -> dict[str, str | None]:
     return {str(k): v for k, v in choices.items() if v is None or (isinstance(v, str) and "${" not in v)}
 
 
+def as_before(config: dict[str, Any], run: Path) -> None:
+    """Keep to what a run that goes on was begun with, where the configuration leaves it open.
+
+    That is the split that it froze, and the number of torch threads on its card: this machine may have other
+    cores, and other threads round sums differently.
+
+    Args:
+        config: The composed configuration; changed.
+        run: The run folder.
+    """
+    from segkit.report.node import read_json
+
+    if (run / "split.csv").is_file():
+        config["data"]["split"] = str(run / "split.csv")
+    card = read_json(run / "run.json") if config["threads"] is None else None
+    threads = card.table("hardware").whole("torch_threads") if card else None
+    if threads is not None and 1 <= threads <= 1024:  # a card is a file that anybody may have written
+        config["threads"] = threads
+
+
 def claim(run: Path, going_on: bool, cfg: Any) -> None:
     """Take a run folder, so that two runs that start in the same second do not share one.
 
@@ -173,23 +193,25 @@ def _newest_whole(run: Path) -> tuple[Path, dict[str, Any]] | None:
     """The last checkpoint of a run, or the one before where a disk has damaged the last.
 
     Raises:
-        UserError: There are checkpoints, and all are damaged.
+        UserError: There are checkpoints, and all are damaged; or a folder is where the last is written.
     """
     from segkit.checkpoint import read_checkpoint
 
-    damage: UserError | None = None
+    damages: list[str] = []
     for name in ("last", "previous"):
         path = run / "checkpoints" / f"{name}.ckpt"
+        if path.is_dir():
+            raise UserError(f"{path}: a folder, where a checkpoint is written; move it away")
         if not path.is_file():
             continue
         try:
             found = path, read_checkpoint(path)
         except UserError as error:
-            damage = damage or error
+            damages.append(str(error))
             continue
-        if damage is not None:
-            log.warning("%s; going on from the one before, %s", damage, path)
+        if damages:
+            log.warning("%s; going on from the one before, %s", damages[0], path)
         return found
-    if damage is not None:
-        raise damage
+    if damages:
+        raise UserError(f"{'; '.join(damages)}; there is nothing to go on from: begin in another folder")
     return None

@@ -20,7 +20,7 @@ def train(cfg: Any) -> float | None:
     from hydra.core.hydra_config import HydraConfig
 
     from segkit.processes import Processes, follow
-    from segkit.resume import claim, config_of, start_from
+    from segkit.resume import as_before, claim, config_of, start_from
 
     follow()
     run = Path(HydraConfig.get().runtime.output_dir)
@@ -33,29 +33,31 @@ def train(cfg: Any) -> float | None:
 
     from segkit import build
     from segkit.report.card import Clock, write_card
+    from segkit.report.repeat import outlook
 
     clock = Clock.start()
     build.quiet()
     config = build.plain(cfg)
-    if config["ckpt_path"] == "last" and (run / "split.csv").is_file():
-        config["data"]["split"] = str(run / "split.csv")  # what the run was trained on stays so
+    if config["ckpt_path"] == "last":
+        as_before(config, run)
     build.check(config)
     _refuse_processes_in_a_sweep(config)
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
     data = build.data(config)
-    build.threads(config, data.num_workers)
+    build.threads(config)
     for fault in data.check_training():
         log.warning("%s: %s", fault.kind, with_data_options(fault.line(), sys.argv[1:]))
     data.fill_cache("train", "val")
     module = build.module(config, data)
     trainer = build.trainer(config, run)
+    deterministic = outlook(config, trainer, module.net, module.loss)
     if trainer.is_global_zero:
         _say_what_comes(trainer, data)
     trainer.precision_plugin.convert_module(module)  # Lightning does it behind a resume, which then rounds
     checkpoint = start_from(config, run, module, trainer.loggers, data.draws_per_step(trainer))
     if trainer.is_global_zero and not config["trainer"]["fast_dev_run"]:
         claim(run, going_on=config["ckpt_path"] == "last", cfg=cfg)
-        write_card(run, config, data.samples, _arguments())
+        write_card(run, config, data.samples, _arguments(), deterministic)
         data.freeze_split(run / "split.csv")
     best = None
     try:

@@ -47,7 +47,11 @@ class Clock(NamedTuple):
 
 
 def write_card(
-    run: Path, config: Mapping[str, Any], samples: Sequence[Sample], arguments: Sequence[str]
+    run: Path,
+    config: Mapping[str, Any],
+    samples: Sequence[Sample],
+    arguments: Sequence[str],
+    deterministic: str,
 ) -> None:
     """Write ``run.json``: command, versions, git state, data, seed, hardware.
 
@@ -58,10 +62,12 @@ def write_card(
         config: The composed configuration.
         samples: All samples with their split.
         arguments: Of the command line.
+        deterministic: How far the run can be repeated, in words (`segkit.report.repeat`).
     """
     now = {
         "command": shlex.join(["python", "-m", "segkit.train", *_typed(arguments)]),
         "started": _now(),
+        "deterministic": deterministic,
     }
     path = run / "run.json"
     if (kept := read_json(path)) is not None:
@@ -71,7 +77,6 @@ def write_card(
     card = {
         **now,
         "seed": config["seed"],
-        "deterministic": "same bits on a CPU; on GPUs only with trainer.deterministic=true",
         "data": {
             "samples": {p: sum(s.split == p for s in samples) for p in ("train", "val", "test")},
             "fingerprint": fingerprint(samples),
