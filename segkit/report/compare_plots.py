@@ -53,12 +53,8 @@ def forest(pair: Pair, colors: Mapping[str, tuple[int, int, int]], folder: Path,
     axes.tick_params(axis="y", pad=13)
     _swatches(axes, [colors.get(name) for name in rows], 60 if count <= MANY else 22)
     stem = f"difference_{b}-{a}"
-    return _save(
-        axes,
-        folder / f"{stem}.png",
-        ("class", *NUMBERS),
-        (_numbers(n, e) for n, e in {**classes, **total}.items()),
-    )
+    lines = [_numbers(n, entry) for n, entry in {**classes, **total}.items()]
+    return _save(axes, folder / f"{stem}.png", ("class", *NUMBERS), lines)
 
 
 def _row(axes: Axes, row: int, entry: Mapping[str, Any], bold: bool) -> None:
