@@ -99,11 +99,17 @@ class SegmentationModule(lightning.LightningModule):
         if self._window is None:
             assert batch.window is not None
             self._window = self._whole(batch.window)
-        if not batch.names:  # none of its samples could be read; every process goes on with its window
-            return torch.stack([p.sum() * 0 for p in self.net.parameters() if p.requires_grad]).sum()
-        loss, _ = self.loss(self(batch.image), batch.target, self._window)
+        if batch.names:
+            loss, _ = self.loss(self(batch.image), batch.target, self._window)
+        else:  # none of its samples could be read; every process goes on with its window
+            loss = self._nothing()
         self._window_loss = self._window_loss + loss.detach()
         return loss * (self.trainer.accumulate_grad_batches * self.trainer.world_size)
+
+    def _nothing(self) -> Tensor:
+        """A loss of 0 whose gradient is 0 everywhere, of the type that losses have."""
+        total = torch.stack([p.sum() * 0 for p in self.net.parameters() if p.requires_grad]).sum()
+        return total.to(torch.promote_types(total.dtype, torch.float32))
 
     def on_train_start(self) -> None:
         """Go on with the random numbers of the run that is resumed; its temperature ends here."""
