@@ -251,7 +251,14 @@ def logger(config: Config, run: Path) -> Logger | bool:
     """TensorBoard, or nothing."""
     if config["logger"]["_target_"] is None:
         return False
-    return _instantiate(config["logger"])(save_dir=str(run))
+    try:
+        return _instantiate(config["logger"])(save_dir=str(run))
+    except ImportError as error:  # a broken environment: its numbers are in metrics.csv too
+        log.warning(
+            "no TensorBoard (%s): metrics.csv and plots/ have the curves; python -m pip install tensorboard",
+            first_line(error),
+        )
+        return False
 
 
 def trainer(config: Config, run: Path) -> lightning.Trainer:

@@ -7,6 +7,7 @@ torch and Lightning are loaded.
 from __future__ import annotations
 
 import difflib
+import errno
 import functools
 import logging
 import os
@@ -24,6 +25,7 @@ from segkit.paths import CONF_DIR
 
 USER_ERROR = 2  # exit code: the user can mend it
 INTERRUPTED = 130  # exit code: Ctrl-C, as shells report it
+INCOMPLETE = 1  # exit code: trained, but something that was asked for could not be written
 PREEMPTED = 75  # exit code: stopped by SIGTERM or SIGUSR1 with everything saved (EX_TEMPFAIL: try again)
 
 
@@ -38,16 +40,16 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come to us instead of being printed by Hydra
     typed = ["strict=true" if a == "--strict" else a for a in sys.argv[1:]]
-    with _one_line(verb):
+    with one_line(verb):
         sys.argv[1:] = _arranged(with_key(typed, bare, several) if bare else typed)
 
     @functools.wraps(task)  # Hydra names the log after the task's module
     def guarded(cfg: Any) -> Any:
         # Inside, so that Hydra does not add lines of its own to ours.
-        with _one_line(verb):
+        with one_line(verb):
             return task(cfg)
 
-    with _one_line(verb):
+    with one_line(verb):
         if {"--help", "-h"} & set(sys.argv[1:]):
             print(_help(verb))
             return
@@ -58,8 +60,8 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
 
 
 @contextmanager
-def _one_line(verb: str) -> Iterator[None]:
-    """Turn a mistake of the user's into one line and exit code 2."""
+def one_line(verb: str) -> Iterator[None]:
+    """Turn a mistake of the user's into one line of `verb` and exit code 2."""
     try:
         yield
     except KeyboardInterrupt:

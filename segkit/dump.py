@@ -81,9 +81,7 @@ def _rebuilt(content: dict[str, Any], file: Path) -> tuple[nn.Module, Loss]:
     refuse_untrusted([model, config["loss"]], file)
     if "encoder_weights" in model:
         model["encoder_weights"] = None  # the dump has them
-    weights = {
-        k.removeprefix("net."): v for k, v in content["state_dict"].items() if k.startswith("net.")
-    }
+    weights = {k.removeprefix("net."): v for k, v in content["state_dict"].items() if k.startswith("net.")}
     net = network(model, labels).to(next(v.dtype for v in weights.values() if v.is_floating_point()))
     net.load_state_dict(weights)
     return net.train(), loss(config["loss"], labels, kept["class_weights"])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 # Without these a run is not what was asked for; the others are views of what they hold.
-NEEDED = ("last.ckpt", "best.ckpt", "metrics.csv", "metrics.json", "counts.npz")
+MEASURED = "metrics.json, counts.npz and their plots"
+NEEDED = ("last.ckpt", "best.ckpt", "metrics.csv", MEASURED)
 _lost: dict[str, str] = {}
 
 
@@ -26,9 +29,9 @@ def lost() -> dict[str, str]:
 
 def lose(kind: str, error: BaseException) -> None:
     """Note that a file of this kind could not be written; say so if it is the first of its kind."""
-    if kind not in _lost:
-        log.warning("%s: not written (%s); training goes on", kind, reason(error))
-    _lost[kind] = reason(error)
+    known, _lost[kind] = kind in _lost, reason(error)
+    if not known:
+        log.warning("%s: not written (%s); the run goes on", kind, _lost[kind])
 
 
 def regain(kind: str) -> None:
@@ -68,3 +71,15 @@ def reason(error: BaseException) -> str:
     if found is None:
         return str(error)
     return "no space left on device" if found.errno == errno.ENOSPC else str(found.strerror or found)
+
+
+class RunLog(logging.FileHandler):
+    """The log in the run folder, without which a run goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say once what is wrong, on the screen."""
+        error = sys.exception()
+        if system_error(error) is None:
+            super().handleError(record)
+        else:
+            lose(Path(self.baseFilename).name, error or OSError())

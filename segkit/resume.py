@@ -95,7 +95,9 @@ def claim(run: Path, going_on: bool, cfg: Any) -> None:
 
     if going_on:
         (run / "checkpoints").mkdir(exist_ok=True)
-        write_text(run / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg))
+        for rest in (run / "checkpoints").glob(".*.partial"):  # of a life that was killed while it wrote
+            rest.unlink(missing_ok=True)
+        write_text(run / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg), durable=True)
         return
     try:
         (run / "checkpoints").mkdir(parents=True)
@@ -117,6 +119,7 @@ def start_from(config: dict[str, Any], run: Path, module: Any, loggers: Sequence
     Raises:
         UserError: No checkpoint, or one of other classes or another network.
     """
+    from segkit.callback.board import Board
     from segkit.checkpoint import checkpoint_path, read_checkpoint
 
     wanted = config["ckpt_path"]
@@ -125,8 +128,8 @@ def start_from(config: dict[str, Any], run: Path, module: Any, loggers: Sequence
     if wanted == "last":
         found = _newest_whole(run)
         for logger in loggers:
-            if hasattr(logger, "_kwargs"):  # TensorBoard: readers drop what was written from here on
-                logger._kwargs["purge_step"] = found[1]["global_step"] if found else 0
+            if isinstance(logger, Board):
+                logger.purge_from(found[1]["global_step"] if found else 0)
         if found is None:
             log.warning("%s has no checkpoint yet: starting from the beginning", run)
             return None

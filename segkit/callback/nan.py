@@ -123,7 +123,7 @@ class NanGuard(Callback):
 
     def _write(self, trainer: lightning.Trainer) -> None:
         with spared("skipped_steps.csv"):
-            write_csv(_table(trainer), COLUMNS, self._rows)
+            write_csv(_table(trainer), COLUMNS, self._rows, durable=True)
 
     def _dump(
         self, trainer: lightning.Trainer, pl_module: Any, what: str, names: list[str], parts: list[Any]
@@ -175,7 +175,9 @@ def _is_spoilt(trainer: lightning.Trainer, shares: Tensor, optimizer: Optimizer)
     """Whether any process has a loss or a gradient that is no number; the processor waits for it."""
     finite = shares.isfinite().all()
     if _scaler(trainer) is None:
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        gradients = [
+            p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None
+        ]
         finite = finite & get_total_norm(gradients, INF).to(finite.device).isfinite()
     if trainer.world_size == 1:
         return not bool(finite)
