@@ -155,3 +155,4 @@ def keep_previous(last: Path) -> None:
     with contextlib.suppress(OSError):  # a file system without hard links keeps one checkpoint only
         os.link(last, spare)
         spare.replace(last.with_name("previous.ckpt"))
+    spare.unlink(missing_ok=True)  # it stays where both are one file: nothing came behind `previous`

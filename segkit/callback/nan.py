@@ -128,7 +128,7 @@ class NanGuard(Callback):
     def _dump(
         self, trainer: lightning.Trainer, pl_module: Any, what: str, names: list[str], parts: list[Any]
     ) -> Path | None:
-        """Keep all that is needed to see it again: a checkpoint of the weights before the step, and batches."""
+        """Keep all that is needed to see it again: the weights before the step, and the batches."""
         self._dumped = True
         weights = trainer.strategy.lightning_module_state_dict()  # all processes take part
         if not writes_files(trainer):
