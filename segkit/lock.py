@@ -85,9 +85,8 @@ def lock(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        # Of the process, and not of the open file as flock's: children, such as loader processes that
-        # outlive a killed run for a while, do not hold it.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Not lockf, whose locks end when any file of that name is closed in this process.
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         who = os.read(file, 200).decode(errors="replace").strip()
         os.close(file)
@@ -109,6 +108,16 @@ def release(folder: Path) -> None:
     file = _held.pop(folder.absolute(), None)
     if file is not None:
         os.close(file)
+
+
+def _leave_to_parent() -> None:
+    """Let go in a forked child: loader processes may outlive a killed run for a while."""
+    while _held:
+        os.close(_held.popitem()[1])
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _is_first_process() -> bool:
