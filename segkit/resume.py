@@ -95,7 +95,7 @@ def claim(run: Path, going_on: bool, cfg: Any) -> None:
 
     if going_on:
         (run / "checkpoints").mkdir(exist_ok=True)
-        for rest in (run / "checkpoints").glob(".*.partial"):  # of a life that was killed while it wrote
+        for rest in run.rglob(".*.partial"):  # of a life that was killed while it wrote
             rest.unlink(missing_ok=True)
         write_text(run / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg), durable=True)
         return

@@ -110,12 +110,12 @@ class Board(Logger):
 
     def _add(self, event: Any) -> None:
         self._latest = event.wall_time = max(self._latest, time.time())  # never back
+        if len(self._waiting) > ROOM or time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self.save()
         if len(self._waiting) > ROOM:
             self._dropped += 1
-            return
-        self._waiting += self._record(event)
-        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
-            self.save()
+        else:
+            self._waiting += self._record(event)
 
     def _begin(self) -> Path:
         """The file of this life, behind those of earlier ones, and what readers want at its beginning."""

@@ -20,6 +20,13 @@ def step_of(run: Path, name: str = "last") -> int:
     return torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["global_step"]
 
 
+def best_score(run: Path, name: str) -> float:
+    """What a checkpoint knows of the best: that of the file, not that of one that had no room."""
+    content = torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)
+    states = [v for k, v in content["callbacks"].items() if k.startswith("Best")]
+    return float(states[0]["best_model_score"])
+
+
 def test_when_there_is_room_again_nothing_is_missing(start, plain, whole, differences, tmp_path):
     """Checkpoints, numbers and curves that had no room in epochs 1 to 3."""
     names = ["last.ckpt", "best.ckpt", "metrics.csv", "events.out"]
@@ -32,6 +39,7 @@ def test_when_there_is_room_again_nothing_is_missing(start, plain, whole, differ
         assert said[1:] in ([f"{name}: written again"], []), "once per kind"
     found = [d for d in differences(whole, tmp_path / "run") if not d.startswith(("best", "last.callbacks"))]
     assert found == [], "but for the best epoch, which may have been one of those that had no room"
+    assert best_score(tmp_path / "run", "best") == best_score(tmp_path / "run", "last")
 
 
 def test_a_last_checkpoint_without_room_is_exit_code_1_and_the_one_before_survives(

@@ -161,6 +161,7 @@ def test_a_run_on_a_disk_that_became_read_only_is_not_resumed(start, whole, tmp_
 # ---- clock, packages -------------------------------------------------------------------------
 
 
+@pytest.mark.soak
 def test_a_clock_that_jumps_back_changes_nothing(start, plain, whole, differences, tmp_path):
     """An hour at every third look at it; the second life begins years before the first."""
     options = [*plain, "callback.last.every_n_steps=null", "callback.last.every_minutes=0.00001"]
