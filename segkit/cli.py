@@ -104,6 +104,8 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
         return f"cannot write or read {where}; choose another folder with hydra.run.dir=FOLDER"
     if isinstance(error, OSError | RuntimeError | MemoryError) and (line := explain_exhausted(error)):
         return with_data_options(f"{line}{_going_on(verb)}", arguments)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.strerror}: make room, or choose another folder with hydra.run.dir=FOLDER"
     return None
 
 

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from segkit.build import first_line, loss, network
-from segkit.checkpoint import read_checkpoint, refuse_untrusted
+from segkit.build import first_line, loss
+from segkit.checkpoint import load, read_checkpoint
 from segkit.loss.loss import Loss
-from segkit.types import LabelSpace, UserError
+from segkit.trust import refuse_untrusted
+from segkit.types import UserError
 
 HALF = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 
@@ -65,26 +66,25 @@ def replay(path: str | Path, device: str = "cpu") -> list[Replayed]:
         for part in content["nan"]["processes"]:
             with torch.random.fork_rng(), torch.autocast(torch.device(device).type, half, half is not None):
                 _restore_random(part, device)
-                for batch in part["batches"]:
+                for batch in (b for b in part["batches"] if b["names"]):
                     window = content["nan"]["window"]
                     rows.append(_run(net.to(device), criterion, batch, window, device))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # values that somebody else has written can break anything
         raise UserError(f"{file}: a damaged dump ({first_line(error)})") from None
     return rows
 
 
 def _rebuilt(content: dict[str, Any], file: Path) -> tuple[nn.Module, Loss]:
     """Network and loss as they were, in training mode."""
-    kept = content["segkit"]
-    config, labels = kept["config"], LabelSpace.from_dict(kept["labels"])
-    model = dict(config["model"])
-    refuse_untrusted([model, config["loss"]], file)
-    if "encoder_weights" in model:
-        model["encoder_weights"] = None  # the dump has them
-    weights = {k.removeprefix("net."): v for k, v in content["state_dict"].items() if k.startswith("net.")}
-    net = network(model, labels).to(next(v.dtype for v in weights.values() if v.is_floating_point()))
-    net.load_state_dict(weights)
-    return net.train(), loss(config["loss"], labels, kept["class_weights"])
+    loaded = load(file)
+    refuse_untrusted({"loss": loaded.config["loss"]}, file)
+    state = {k.removeprefix("net."): v for k, v in content["state_dict"].items() if k.startswith("net.")}
+    net = loaded.net.to(next(v.dtype for v in state.values() if v.is_floating_point()))
+    net.load_state_dict(state)  # once more, in the precision that it was trained in
+    weights = content["segkit"]["class_weights"]
+    return net.train(), loss(loaded.config["loss"], loaded.labels, weights)
 
 
 def _restore_random(part: dict[str, Any], device: str) -> None:

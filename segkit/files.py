@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from segkit.types import Array
 
 Color = tuple[int, int, int]
-RUN_FOLDERS = (".hydra", "plots", "predictions", "tensorboard")  # of a run, apart from its checkpoints
+RUN_FOLDERS = (".hydra", "plots", "predictions", "tensorboard", "nan")  # of a run, apart from its checkpoints
 NPZ_BYTES = 2 * 2**30  # of all arrays that are read from one file
 
 

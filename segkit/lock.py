@@ -83,7 +83,7 @@ def lock(folder: Path) -> None:
     except ImportError:  # Windows
         return
     folder.mkdir(parents=True, exist_ok=True)
-    file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
+    file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     try:
         # Not lockf, whose locks end when any file of that name is closed in this process.
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

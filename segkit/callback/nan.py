@@ -72,9 +72,12 @@ class NanGuard(Callback):
         path, self._before = _table(trainer), None
         if not writes_files(trainer) or not path.is_file():
             return
-        with path.open(newline="", encoding="utf-8") as file:
-            known = list(csv.DictReader(file))
-        self._rows = [row for row in known if int(row["step"]) < trainer.global_step]
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                known = list(csv.DictReader(file))
+            self._rows = [row for row in known if int(row["step"]) < trainer.global_step]
+        except (KeyError, TypeError, ValueError, csv.Error) as error:
+            raise UserError(f"{path}: a damaged table ({error}); move it away to go on") from None
         if len(self._rows) < len(known):
             self._write(trainer)
 

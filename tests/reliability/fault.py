@@ -73,7 +73,7 @@ def full_disk(names, first, last):
     def path_open(self, mode="r", *args, **kwargs):
         file = before(self, mode, *args, **kwargs)
         wanted = any(fnmatch.fnmatch(self.as_posix(), f"*{name}*") for name in names)
-        refused = wanted and set(mode) & set("wa") and first <= EPOCH[0] <= last
+        refused = wanted and set(mode) & set("wax") and first <= EPOCH[0] <= last
         return _Full(file) if refused else file
 
     Path.open = path_open
