@@ -75,7 +75,7 @@ def lock(folder: Path) -> None:
         UserError: Another process has it.
         OSError: The folder cannot be written to.
     """
-    folder = folder.absolute()
+    folder = folder.resolve()  # one name, however it is typed
     if folder in _held:
         return
     try:
@@ -105,7 +105,7 @@ def lock(folder: Path) -> None:
 
 def release(folder: Path) -> None:
     """Let go of a folder, if this process has it."""
-    file = _held.pop(folder.absolute(), None)
+    file = _held.pop(folder.resolve(), None)
     if file is not None:
         os.close(file)
 
