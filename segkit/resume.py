@@ -91,8 +91,11 @@ def claim(run: Path, going_on: bool, cfg: Any) -> None:
     """
     from omegaconf import OmegaConf
 
-    from segkit.files import write_text
+    from segkit.files import sync, write_text
+    from segkit.lost import spared
 
+    with spared("what the run folder holds beside checkpoints"):
+        sync(run)  # what `resume=` needs is on the disk before there is anything to resume
     if going_on:
         (run / "checkpoints").mkdir(exist_ok=True)
         for rest in run.rglob(".*.partial"):  # of a life that was killed while it wrote

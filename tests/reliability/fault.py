@@ -147,7 +147,8 @@ def record_syncs(folder, shadow):
     """Note what the disk is told to keep: contents of files and names in folders.
 
     ``shadow`` gets a copy of the content of each file (called after its number on the disk) and a
-    list of the names in each folder, as they were when ``fsync`` was called for them.
+    list of the names in each folder, as they were when ``fsync`` was called for them; what is there
+    at the beginning counts as synced.
     """
     shadow, root, fsync = Path(shadow), Path(folder).resolve(), os.fsync
     shadow.mkdir(exist_ok=True)
@@ -155,18 +156,23 @@ def record_syncs(folder, shadow):
     def recording(handle):
         fsync(handle)
         path = Path(f"/proc/self/fd/{handle}").readlink()
-        if not path.is_relative_to(root):
-            return
+        if path.is_relative_to(root):
+            note(path)
+
+    def note(path):
         if path.is_dir():
             names = {e.name: [e.inode(), e.is_dir()] for e in os.scandir(path)}
             _put(shadow / f"names-{path.stat().st_ino}.json", json.dumps(names).encode())
         else:
-            inode = os.fstat(handle).st_ino
+            inode = path.stat().st_ino
             hold = shadow / f"hold-{inode}"  # a second name: the number is not given to another file
             if not hold.exists():
                 os.link(path, hold)
             _put(shadow / f"content-{inode}", path.read_bytes())
 
+    for path in (root, *root.rglob("*")):
+        note(path)
+    (shadow / "ready").touch()
     os.fsync = recording
 
 

@@ -88,14 +88,16 @@ def cut(start, command: list[str], folder: Path, die: tuple | float, rng=None) -
     assert code in (0, -9), running.text()
     if code == 0:
         return True
-    assert isinstance(die, float) or shadow.is_dir()
-    Disk(work, shadow, rng).cut()
+    if (shadow / "ready").is_file():
+        Disk(work, shadow, rng).cut()
+    else:  # it had not begun
+        shutil.rmtree(shadow, ignore_errors=True)
     return False
 
 
 def go_on(folder: Path, options: list[str]) -> list[str]:
-    """The command that a user types next: resume, if there is anything to resume."""
-    if (folder / "work" / "run" / ".hydra" / "config.yaml").is_file():
+    """The command that a user types next: resume, if the run had begun."""
+    if (folder / "work" / "run" / "checkpoints").is_dir():
         return ["resume=run"]
     return [*options, "hydra.run.dir=run", "ckpt_path=last"]
 
