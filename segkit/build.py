@@ -267,8 +267,13 @@ def trainer(config: Config, run: Path) -> lightning.Trainer:
     Raises:
         UserError: Lightning refuses a value, or there is no such accelerator here.
     """
+    _check_strategy(str(config["trainer"]["strategy"]))
+    values = {**config["trainer"], "_partial_": True}
+    if values["deterministic"] and values["benchmark"]:
+        log.warning("trainer.deterministic=%s: trainer.benchmark is off", values["deterministic"])
+        values["benchmark"] = False  # a choice by the clock is another each time
     try:
-        return _instantiate({**config["trainer"], "_partial_": True})(
+        return _instantiate(values)(
             callbacks=callbacks(config, run),
             logger=logger(config, run),
             default_root_dir=str(run),
@@ -281,6 +286,20 @@ def trainer(config: Config, run: Path) -> lightning.Trainer:
         raise UserError(
             f"{first_line(error.__cause__ or error)}; choose other trainer.* or callback.* values"
         ) from None
+
+
+def _check_strategy(strategy: str) -> None:
+    """Say what is not possible, and what is not promised."""
+    if strategy.endswith(("_spawn", "_fork", "_notebook")):
+        raise UserError(f"trainer.strategy={strategy}: processes are started as commands; use trainer=ddp")
+    if not strategy.startswith("fsdp"):
+        return
+    if not torch.cuda.is_available():
+        raise UserError(
+            f"trainer.strategy={strategy}: torch shards a model over GPUs only, and there is none here; "
+            "trainer=ddp trains with several processes on a CPU"
+        )
+    log.warning("trainer.strategy=%s: no test covers it; nothing is promised of its bits", strategy)
 
 
 def _instantiate(node: Mapping[str, Any]) -> Any:
@@ -305,10 +324,13 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-def threads(config: Config, num_workers: int) -> None:
-    """Torch threads and loader processes together should not exceed the cores."""
-    wanted = config["threads"]
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) - num_workers) if wanted is None else wanted)
+def threads(config: Config) -> None:
+    """How many threads torch computes with.
+
+    Whatever the number of loader processes: sums are rounded differently when they are divided
+    among other threads, and a run shall not change with ``data.num_workers``.
+    """
+    torch.set_num_threads(config["threads"] or os.cpu_count() or 1)
 
 
 def first_line(error: BaseException) -> str:

@@ -41,10 +41,7 @@ def write_bytes(path: Path, content: bytes, durable: bool = False) -> None:
     Raises:
         UserError: The folder cannot be written to, or the disk is full.
     """
-    # A short name: the path's own may be as long as the file system allows.
-    partial = path.with_name(
-        f".{path.name[:40]}.{zlib.crc32(os.fsencode(path.name)):x}.{os.getpid()}.partial"
-    )
+    partial = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.unlink(missing_ok=True)
@@ -76,6 +73,12 @@ def sync(folder: Path) -> None:
         _sync_folder(Path(here))
     for parent in folder.absolute().parents:
         _sync_folder(parent)
+
+
+def _beside(path: Path) -> Path:
+    """Where a file grows; a short name, since the path's own may be as long as the file system allows."""
+    short = f"{path.name[:40]}.{zlib.crc32(os.fsencode(path.name)):x}"
+    return path.with_name(f".{short}.{os.getpid()}.partial")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -177,7 +180,9 @@ def refuse_links(folder: Path, own: Sequence[str] = RUN_FOLDERS) -> None:
     """
     root = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118
     for where in (folder, *(folder / name for name in own)):
-        for entry in os.scandir(where) if where.is_dir() else ():
+        with os.scandir(where) if where.is_dir() else contextlib.nullcontext(()) as entries:
+            found = list(entries)
+        for entry in found:
             if where == folder and entry.is_dir() and entry.name not in own:
                 continue
             if entry.is_symlink() and not os.path.realpath(entry.path).startswith(root):

@@ -17,7 +17,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 
-from segkit.cli import one_line
+from segkit.cli import one_line, rank, requeued
 from segkit.error import UserError
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Claim(Callback):
     def on_job_start(self, config: Any, **kwargs: Any) -> None:
         """Take the folder of a job of a sweep; that of a single run is taken already."""
         with one_line("train"):
-            if _is_first_process():
+            if rank() == 0:  # the others share its folder
                 lock(Path(config.hydra.runtime.output_dir))
 
     def on_job_end(self, config: Any, job_return: Any, **kwargs: Any) -> None:
@@ -55,11 +55,11 @@ class Claim(Callback):
     def _claim(self, config: Any, find: Callable[[], Path], holds: str = "checkpoints") -> None:
         # Hydra makes a warning of every exception of a callback, but not of an exit.
         with one_line("train"):
-            if not _is_first_process():
+            if rank() > 0:  # the others share the folder of the first
                 return
             HydraConfig.instance().set_config(config)  # which names of folders may be made of
             folder = find()
-            going_on = config.resume is not None or config.ckpt_path == "last"
+            going_on = config.resume is not None or config.ckpt_path == "last" or requeued()
             if not going_on and any(folder.glob(holds)):
                 raise UserError(
                     f"{folder} already holds a run; go on with it by resume={folder}, "
@@ -118,9 +118,3 @@ def _leave_to_parent() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_leave_to_parent)
-
-
-def _is_first_process() -> bool:
-    """Whether this is the only process of a run, or the first: the others share its folder."""
-    ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
-    return next((rank for rank in ranks if rank is not None), "0") == "0"

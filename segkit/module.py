@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.optim import Optimizer
 
+from segkit.data.window import recut
 from segkit.loss.loss import Loss
 from segkit.metric.counts import Counts, OverlapCounts
 from segkit.metric.overlap import overlap
@@ -100,12 +101,17 @@ class SegmentationModule(lightning.LightningModule):
         if self.window is None:
             assert batch.window is not None
             self.window = self._whole(batch.window)
-        if not batch.names:  # none of its samples could be read; every process goes on with its window
-            self.shares.append(torch.zeros((), device=self.device))
-            return torch.stack([p.sum() * 0 for p in self.net.parameters() if p.requires_grad]).sum()
-        loss, _ = self.loss(self(batch.image), batch.target, self.window)
+        if batch.names:
+            loss, _ = self.loss(self(batch.image), batch.target, self.window)
+        else:  # none of its samples could be read; every process goes on with its window
+            loss = self._nothing()
         self.shares.append(loss.detach())
         return loss * (self.trainer.accumulate_grad_batches * self.trainer.world_size)
+
+    def _nothing(self) -> Tensor:
+        """A loss of 0 whose gradient is 0 everywhere, of the type that losses have."""
+        total = torch.stack([p.sum() * 0 for p in self.net.parameters() if p.requires_grad]).sum()
+        return total.to(torch.promote_types(total.dtype, torch.float32))
 
     def on_train_start(self) -> None:
         """Go on with the random numbers of the run that is resumed; its temperature ends here."""
@@ -243,7 +249,8 @@ class SegmentationModule(lightning.LightningModule):
         numbers = {f"{part}/{k}": float(v) for k, v in logged.items() if v is not None}
         self.log_dict(numbers, logger=False, batch_size=1)
         if not self.trainer.sanity_checking:
-            self._show(numbers, max(0, self.trainer.global_step - 1))
+            # A test comes behind the last checkpoint: a run that repeats it takes this step back.
+            self._show(numbers, max(0, self.trainer.global_step - (part == "val")))
 
     # ---- checkpoints ----------------------------------------------------------------
 
@@ -262,6 +269,8 @@ class SegmentationModule(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take back what `on_save_checkpoint` kept."""
         kept = checkpoint["segkit"]
+        if self._trainer is not None:
+            _in_windows_of(checkpoint, self.trainer.accumulate_grad_batches)
         self._random_state = kept["random_state"]
         self._epoch_loss = kept["epoch_loss"].to(self.device)
         self._epoch_windows = kept["epoch_windows"]
@@ -276,6 +285,17 @@ def shrunk(target: Tensor, size: tuple[int, int]) -> Tensor:
     planes = target.reshape(1, -1, *target.shape[-2:]).float()  # exact: class indices are below 2^24
     small = interpolate(planes, size=size, mode="nearest-exact")
     return small.to(target.dtype).reshape(*target.shape[:-2], *size)
+
+
+def _in_windows_of(checkpoint: dict[str, Any], window_size: int) -> None:
+    """Let Lightning count on within an epoch if a window is cut into another number of micro-batches."""
+    position = checkpoint.get("SegmentationData", {}).get("position", {})
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    if progress["is_last_batch"] or "window" not in position:
+        return
+    for count in (progress["current"], progress["total"]):
+        for name in count:
+            count[name] = recut(count[name], position["window"], window_size)
 
 
 def _back_to_window_start(checkpoint: dict[str, Any], window_size: int) -> None:

@@ -45,12 +45,12 @@ class Best(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take back what was kept, with paths in the folder of today."""
         self.current_score = state_dict["current_score"]  # Lightning keeps it and does not take it back
-        before = state_dict.get("dirpath")
-        if before is None or self.dirpath is None or str(before) == str(self.dirpath):
+        if state_dict.get("dirpath") is None or self.dirpath is None:
             return super().load_state_dict(state_dict)
 
         def here(path: str) -> str:
-            return str(Path(self.dirpath or "") / Path(path).name) if path else path
+            # Lightning deletes what it takes for an old best: no other file, whatever stands there.
+            return str(Path(self.dirpath or "") / Path(path).name) if path.endswith(".ckpt") else ""
 
         moved = {**state_dict, "dirpath": self.dirpath}
         for key in ("best_model_path", "kth_best_model_path", "last_model_path"):

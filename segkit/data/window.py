@@ -83,12 +83,23 @@ class WindowLoader:
         return resume["batch"]
 
     def state_dict(self) -> dict[str, int]:
-        """Where this epoch stands: its number and the micro-batches done, in whole windows."""
+        """Where this epoch stands: its number and the micro-batches done, in whole windows.
+
+        ``window`` is k, and ``draws`` what a window of all processes holds: where only they are
+        cut otherwise (fewer processes, larger micro-batches), the position is the same.
+        """
         done = self._handed_out if self.processed is None else min(self.processed(), self._handed_out)
         if done < len(self):
             done -= done % self.window_size
-        return {"epoch": self.sampler.epoch, "batch": done}
+        draws = self.window_size * self.sampler.batch_size * self.sampler.world_size
+        return {"epoch": self.sampler.epoch, "batch": done, "window": self.window_size, "draws": draws}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Begin the next iteration where ``state`` says, if it is of the same epoch."""
-        self._resume_at = dict(state)
+        batch = recut(state["batch"], state.get("window", self.window_size), self.window_size)
+        self._resume_at = {**state, "batch": batch}
+
+
+def recut(batches: int, before: int, now: int) -> int:
+    """Micro-batches of whole windows, where a window had ``before`` of them and has ``now``."""
+    return batches if before == now else batches // before * now

@@ -46,7 +46,13 @@ class Clock(NamedTuple):
         return cls(time.perf_counter(), _core_seconds())
 
 
-def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) -> None:
+def write_card(
+    run: Path,
+    config: Mapping[str, Any],
+    samples: Sequence[Sample],
+    arguments: Sequence[str],
+    deterministic: str,
+) -> None:
     """Write ``run.json``: command, versions, git state, data, seed, hardware.
 
     A run that goes on keeps its card and adds a line to ``resumed``.
@@ -55,10 +61,13 @@ def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) 
         run: The run folder.
         config: The composed configuration.
         samples: All samples with their split.
+        arguments: Of the command line.
+        deterministic: How far the run can be repeated, in words (`segkit.report.repeat`).
     """
     now = {
-        "command": shlex.join(["python", "-m", "segkit.train", *_typed(sys.argv[1:])]),
+        "command": shlex.join(["python", "-m", "segkit.train", *_typed(arguments)]),
         "started": _now(),
+        "deterministic": deterministic,
     }
     path = run / "run.json"
     if (kept := read_json(path)) is not None:
@@ -68,7 +77,6 @@ def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) 
     card = {
         **now,
         "seed": config["seed"],
-        "deterministic": "same bits on a CPU; on GPUs only with trainer.deterministic=true",
         "data": {
             "samples": {p: sum(s.split == p for s in samples) for p in ("train", "val", "test")},
             "fingerprint": fingerprint(samples),

@@ -10,6 +10,7 @@ import torch
 
 ARGUMENTS: list[str] = globals()["arguments"]  # given by whoever runs this file
 os.chdir(globals()["folder"])
+os.environ.update(globals()["environment"])
 HANDLE = os.open(globals()["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 os.dup2(HANDLE, 1)
 os.dup2(HANDLE, 2)

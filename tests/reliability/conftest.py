@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import runpy
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,9 +33,16 @@ PLAIN = ["model.depth=2", "model.base_width=4", "callback.last.every_n_steps=1"]
 class Started:
     """A command that runs."""
 
-    def __init__(self, arguments: list[str], folder: Path, *faults: tuple[str, dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        folder: Path,
+        *faults: tuple[str, dict[str, Any]],
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.log = folder / "output.txt"
         given = {"arguments": arguments, "folder": str(folder), "log": str(self.log), "faults": list(faults)}
+        given["environment"] = environment or {}
         self.process = SERVER.Process(target=runpy.run_path, args=(str(CHILD), given))
         self.process.start()
 
@@ -51,6 +59,12 @@ class Started:
     def send(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process.pid, number)  # type: ignore[arg-type]
+
+    def others(self) -> list[int]:
+        """The further processes that it has started to train with."""
+        asked = ["pgrep", "-P", str(self.process.pid), "-f", "segkit.train"]
+        found = subprocess.run(asked, capture_output=True, text=True, check=False)
+        return [int(line) for line in found.stdout.split()]
 
     def until(self, condition: Callable[[], bool], seconds: float = 120) -> None:
         """Wait for something that the command does."""

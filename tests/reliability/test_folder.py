@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 STEP = "segkit.module:SegmentationModule.on_before_optimizer_step"
 
@@ -108,17 +109,14 @@ def test_a_file_system_without_locks_is_said_and_no_obstacle(monkeypatch, tmp_pa
     assert "this file system has no locks" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("rank", "first"), [({}, True), ({"RANK": "0"}, True), ({"RANK": "1", "LOCAL_RANK": "0"}, False)]
-)
-def test_the_first_of_several_processes_takes_the_folder(rank, first, monkeypatch):
+def test_the_first_of_several_processes_takes_the_folder(monkeypatch, tmp_path):
     from segkit import lock
 
-    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in rank.items():
-        monkeypatch.setenv(name, value)
-    assert lock._is_first_process() is first
+    config = OmegaConf.create({"hydra": {"runtime": {"output_dir": str(tmp_path / "run")}}})
+    for number, taken in (("1", False), ("0", True)):
+        monkeypatch.setenv("RANK", number)
+        lock.Claim().on_job_start(config)
+        assert (tmp_path / "run" / ".lock").exists() is taken
 
 
 # ---- a folder that cannot be written to ------------------------------------------------------
