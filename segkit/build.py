@@ -27,6 +27,7 @@ from segkit import __version__
 from segkit.augment.crop import check_classes
 from segkit.augment.fit import stretch, stretch_target
 from segkit.callback.disk import DurableIO
+from segkit.callback.nan import NanGuard
 from segkit.callback.skipped import LeftOut
 from segkit.data.datamodule import SegmentationData
 from segkit.data.make import loader_keys, make_source
@@ -91,6 +92,7 @@ def check_metric(values: Config) -> None:
 
 def _check_own_keys(config: Config) -> None:
     """The keys that are no argument of a target."""
+    check_values("training", config["training"], NanGuard)
     for key, low in (("seed", 0), ("threads", 1)):
         value = config[key]
         if key == "threads" and value is None:
@@ -150,25 +152,32 @@ def meters(values: Config, labels: LabelSpace) -> dict[str, ImageTable]:
     return made
 
 
-def loss(values: Config, data: SegmentationData) -> Any:
-    """The loss with its class weights, which may need the training masks."""
-    values = dict(values)
-    scheme = values.pop("class_weights", None)
-    weights = None
-    if scheme is not None:
-        given = np.zeros((0, data.source.labels.num_classes))  # a list needs no counting
-        counts = data.pixel_counts() if isinstance(scheme, str) else given
-        weights = torch.tensor(class_weights(scheme, counts))
-        shown = ", ".join(f"{n} {w:.3g}" for n, w in zip(data.source.labels.names, weights, strict=True))
-        log.info("class weights (%s): %s", scheme, shown)
-    return _instantiate(values)(labels=data.source.labels, class_weights=weights)
+def weights_of_classes(values: Config, data: SegmentationData) -> list[float] | None:
+    """What the loss multiplies each class by, which may need the training masks."""
+    scheme = values.get("class_weights")
+    if scheme is None:
+        return None
+    given = np.zeros((0, data.source.labels.num_classes))  # a list needs no counting
+    counts = data.pixel_counts() if isinstance(scheme, str) else given
+    weights = class_weights(scheme, counts)
+    shown = ", ".join(f"{n} {w:.3g}" for n, w in zip(data.source.labels.names, weights, strict=True))
+    log.info("class weights (%s): %s", scheme, shown)
+    return weights
+
+
+def loss(values: Config, labels: LabelSpace, weights: Sequence[float] | None) -> Any:
+    """The loss with its class weights."""
+    values = {k: v for k, v in values.items() if k != "class_weights"}
+    given = None if weights is None else torch.tensor(weights)
+    return _instantiate(values)(labels=labels, class_weights=given)
 
 
 def module(config: Config, data: SegmentationData) -> SegmentationModule:
     """The LightningModule, and the loader told how the loss weighs targets."""
     labels = data.source.labels
     _check_monitor(config["monitor"], labels)
-    criterion = loss(config["loss"], data)
+    weights = weights_of_classes(config["loss"], data)
+    criterion = loss(config["loss"], labels, weights)
     data.weigh = copy.deepcopy(criterion).weigh  # a copy that stays on the CPU, where targets are weighed
     on_gpu = config["trainer"]["accelerator"] in ("gpu", "cuda", "auto") and torch.cuda.is_available()
     channels_last = on_gpu if config["channels_last"] is None else config["channels_last"]
@@ -183,7 +192,12 @@ def module(config: Config, data: SegmentationData) -> SegmentationModule:
         labels,
         optimizer=_instantiate(_clippable(config["optimizer"], config["trainer"])),
         scheduler=_instantiate(config["scheduler"]),
-        passport={"version": __version__, "config": _anywhere(config), "labels": labels.to_dict()},
+        passport={
+            "version": __version__,
+            "config": _anywhere(config),
+            "labels": labels.to_dict(),
+            "class_weights": weights,
+        },
         channels_last=channels_last,
         protocol=protocol(config["metric"], labels),
         meters=meters(config["metric"], labels),
@@ -237,7 +251,14 @@ def logger(config: Config, run: Path) -> Logger | bool:
     """TensorBoard, or nothing."""
     if config["logger"]["_target_"] is None:
         return False
-    return _instantiate(config["logger"])(save_dir=str(run))
+    try:
+        return _instantiate(config["logger"])(save_dir=str(run))
+    except ImportError as error:  # a broken environment: its numbers are in metrics.csv too
+        log.warning(
+            "no TensorBoard (%s): metrics.csv and plots/ have the curves; python -m pip install tensorboard",
+            first_line(error),
+        )
+        return False
 
 
 def trainer(config: Config, run: Path) -> lightning.Trainer:

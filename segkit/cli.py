@@ -7,6 +7,7 @@ torch and Lightning are loaded.
 from __future__ import annotations
 
 import difflib
+import errno
 import functools
 import logging
 import os
@@ -26,6 +27,7 @@ from segkit.paths import CONF_DIR
 
 USER_ERROR = 2  # exit code: the user can mend it
 INTERRUPTED = 130  # exit code: Ctrl-C, as shells report it
+INCOMPLETE = 1  # exit code: trained, but something that was asked for could not be written
 PREEMPTED = 75  # exit code: stopped by the system with everything saved (EX_TEMPFAIL: try again)
 # SIGTERM and SIGUSR1 are what SLURM sends before it takes a machine away, SIGUSR2 is submitit's.
 SYSTEM_SIGNALS = tuple(getattr(signal, n) for n in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, n))
@@ -49,7 +51,7 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
     # threads that spin take three times the time then. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     typed = ["strict=true" if a == "--strict" else a for a in sys.argv[1:]]
-    with _one_line(verb):
+    with one_line(verb):
         sys.argv[1:] = _arranged(with_key(typed, bare, several) if bare else typed)
         if verb == "train" and rank() > 0:
             sys.argv[1:] = without_files(sys.argv[1:])
@@ -57,10 +59,10 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
     @functools.wraps(task)  # Hydra names the log after the task's module
     def guarded(cfg: Any) -> Any:
         # Inside, so that Hydra does not add lines of its own to ours.
-        with _one_line(verb):
+        with one_line(verb):
             return task(cfg)
 
-    with _one_line(verb), _preemptible():
+    with one_line(verb), _preemptible():
         if {"--help", "-h"} & set(sys.argv[1:]):
             print(_help(verb))
             return
@@ -71,8 +73,8 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
 
 
 @contextmanager
-def _one_line(verb: str) -> Iterator[None]:
-    """Turn a mistake of the user's into one line and exit code 2."""
+def one_line(verb: str) -> Iterator[None]:
+    """Turn a mistake of the user's into one line of `verb` and exit code 2."""
     try:
         yield
     except KeyboardInterrupt as stopped:
@@ -142,6 +144,8 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
         return f"cannot write or read {where}; choose another folder with hydra.run.dir=FOLDER"
     if isinstance(error, OSError | RuntimeError | MemoryError) and (line := explain_exhausted(error)):
         return with_data_options(f"{line}{_going_on(verb)}", arguments)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.strerror}: make room, or choose another folder with hydra.run.dir=FOLDER"
     return None
 
 

@@ -111,11 +111,16 @@ def claim(run: Path, going_on: bool, cfg: Any) -> None:
     """
     from omegaconf import OmegaConf
 
-    from segkit.files import write_text
+    from segkit.files import sync, write_text
+    from segkit.lost import spared
 
+    with spared("what the run folder holds beside checkpoints"):
+        sync(run)  # what `resume=` needs is on the disk before there is anything to resume
     if going_on:
         (run / "checkpoints").mkdir(exist_ok=True)
-        write_text(run / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg))
+        for rest in run.rglob(".*.partial"):  # of a life that was killed while it wrote
+            rest.unlink(missing_ok=True)
+        write_text(run / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg), durable=True)
         return
     try:
         (run / "checkpoints").mkdir(parents=True)
@@ -141,6 +146,7 @@ def start_from(
         UserError: No checkpoint, one of other classes or another network, or one within an epoch
             whose steps see another number of pictures.
     """
+    from segkit.callback.board import Board
     from segkit.checkpoint import checkpoint_path, read_checkpoint
 
     wanted = config["ckpt_path"]
@@ -149,8 +155,8 @@ def start_from(
     if wanted == "last":
         found = _newest_whole(run)
         for logger in loggers:
-            if hasattr(logger, "_kwargs"):  # TensorBoard: readers drop what was written from here on
-                logger._kwargs["purge_step"] = found[1]["global_step"] if found else 0
+            if isinstance(logger, Board):
+                logger.purge_from(found[1]["global_step"] if found else 0)
         if found is None:
             log.warning("%s has no checkpoint yet: starting from the beginning", run)
             return None
