@@ -16,7 +16,6 @@ from PIL import Image
 
 from segkit.data.file import header_size, is_grey_png, open_header, orientation, read_bytes, unreadable
 from segkit.data.jpeg import ends_early, may_end_in_grey
-from segkit.data.tiff import TIFF, read_directory
 from segkit.error import LOOK
 from segkit.types import Masks, UserError
 

@@ -13,7 +13,6 @@ from segkit.foreign import json_value, read_text
 from segkit.metric.cells import Counts, matrix_of
 from segkit.metric.overlap import ABSENT
 from segkit.metric.protocol import Protocol
-from segkit.report.arrays import check_counts, read_arrays
 from segkit.report.arrays import check_counts
 from segkit.report.recipe import Origin, origin
 from segkit.types import LabelSpace, Task, UserError

@@ -79,6 +79,7 @@ def _bound_memory() -> None:
 def _show(reader: Any, read: Any, number: int, result: dict[str, Any], noise: int) -> tuple[str, str] | None:
     """What is wrong with how a reader takes a file: in short, and where; nothing where all is well."""
     from segkit.cli import explain
+    from segkit.error import visible
 
     data = reader.case(number)
     os.ftruncate(noise, 0)
@@ -93,7 +94,8 @@ def _show(reader: Any, read: Any, number: int, result: dict[str, Any], noise: in
         text = explain(error, "train", [])
         if text is not None:
             result["refused"] += 1
-            return None if text.strip() and text.isprintable() and len(text) < 4000 else ("message", text[:300])
+            fine = text.strip() and text == visible(text) and len(text) < 4000
+            return None if fine else ("message", text[:300])
         frames = traceback.extract_tb(error.__traceback__)
         own = [f"{Path(f.filename).name}:{f.lineno}" for f in frames if "segkit" in f.filename]
         return f"{type(error).__name__} at {own[-1] if own else '?'}", traceback.format_exc()[-1500:]
