@@ -27,6 +27,7 @@ from segkit import __version__
 from segkit.augment.crop import check_classes
 from segkit.augment.fit import stretch, stretch_target
 from segkit.callback.disk import DurableIO
+from segkit.cli import check_threshold
 from segkit.data.datamodule import SegmentationData
 from segkit.data.make import loader_keys, make_source
 from segkit.loss.weights import class_weights
@@ -34,7 +35,8 @@ from segkit.metric.protocol import Protocol
 from segkit.metric.table import ImageTable
 from segkit.model.wrapper import Segmenter
 from segkit.module import SegmentationModule
-from segkit.schema import check_values, check_whole, parameters
+from segkit.paths import CONF_DIR
+from segkit.schema import check_values, check_whole, describe, fits, parameters
 from segkit.types import LabelSpace, UserError
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,19 @@ Config = dict[str, Any]
 LOADER_KEYS = tuple(
     k for k in parameters(SegmentationData) if k not in ("self", "source", "augment", "resize", "seed")
 )
+GROUPS = ("model", "loss", "optimizer", "scheduler", "trainer", "augment", "data")
+# What the keys that belong to no group hold. What is a number is looked at by itself.
+OWN_KEYS: dict[str, Any] = {
+    "seed": object,
+    "threads": object,
+    "threshold": object,
+    "monitor_mode": object,
+    "monitor": str,
+    "name": str,
+    "test": bool,
+    "compile": bool,
+    "channels_last": bool | None,
+}
 
 
 def plain(cfg: DictConfig) -> Config:
@@ -56,10 +71,10 @@ def check(config: Config) -> None:
     Raises:
         UserError: Names the key, the value and what was expected.
     """
+    _check_form(config)
     _check_own_keys(config)
-    for group in ("model", "loss", "optimizer", "scheduler", "trainer", "augment"):
-        check_node(group, config[group])
-    check_node("data", config["data"], loader_keys())
+    for group in GROUPS:
+        check_node(group, config[group], loader_keys() if group == "data" else ())
     loader = {k: v for k, v in config["data"].items() if k in LOADER_KEYS}
     check_values("data", loader, SegmentationData)
     check_metric(config["metric"])
@@ -75,8 +90,29 @@ def check_metric(values: Config) -> None:
             check_node(f"metric.{name}", node)
 
 
+def _check_form(config: Config) -> None:
+    """Every group and key is there: a configuration may have been written by hand."""
+    missing = [k for k in (*GROUPS, "metric", "callback", "logger", *OWN_KEYS, "ckpt_path") if k not in config]
+    if missing:
+        raise UserError(f"{missing[0]} is missing from the configuration; give {missing[0]}=")
+    for key in (*GROUPS, "metric", "callback", "logger"):
+        node = config[key]
+        parts = node.values() if key in ("metric", "callback") and isinstance(node, dict) else [node]
+        for part in parts:
+            nothing = part is None and key in ("metric", "callback")
+            if not nothing and not (isinstance(part, dict) and "_target_" in part):
+                raise UserError(
+                    f"{key}={str(node)[:60]}: no such thing can be made of that; choose {key}=NAME, one of "
+                    f"{', '.join(sorted(f.stem for f in (CONF_DIR / key).glob('[!_]*.yaml')))}"
+                )
+    for key, kind in OWN_KEYS.items():
+        if not fits(config[key], kind):
+            raise UserError(f"{key}={config[key]}: expected {describe(kind)}")
+
+
 def _check_own_keys(config: Config) -> None:
     """The keys that are no argument of a target."""
+    check_threshold(config["threshold"])
     for key, low in (("seed", 0), ("threads", 1)):
         value = config[key]
         if key == "threads" and value is None:
@@ -96,7 +132,14 @@ def _check_monitor(monitor: str, labels: LabelSpace) -> None:
 
 def check_node(prefix: str, node: Config, also: tuple[str, ...] = ()) -> None:
     """Compare the values of a node with the signature of its ``_target_`` (see `check_values`)."""
-    check_values(prefix, node, get_object(node["_target_"]), also)
+    target = node["_target_"]
+    try:
+        found = get_object(target)
+    except Exception as error:  # importing can raise anything
+        raise UserError(f"{prefix}._target_={target}: there is no such thing ({first_line(error)})") from None
+    if not callable(found):
+        raise UserError(f"{prefix}._target_={target}: nothing that can be called")
+    check_values(prefix, node, found, also)
 
 
 def data(config: Config) -> SegmentationData:

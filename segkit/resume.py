@@ -117,7 +117,7 @@ def start_from(config: dict[str, Any], run: Path, module: Any, loggers: Sequence
     Raises:
         UserError: No checkpoint, or one of other classes or another network.
     """
-    from segkit.checkpoint import checkpoint_path, read_checkpoint
+    from segkit.checkpoint import checkpoint_path
 
     wanted = config["ckpt_path"]
     if wanted is None:
@@ -133,7 +133,7 @@ def start_from(config: dict[str, Any], run: Path, module: Any, loggers: Sequence
         path, content = found
     else:
         path = checkpoint_path(wanted, "last")
-        content = read_checkpoint(path)
+        content = _read_whole(path)
     names, here = content["segkit"]["labels"]["names"], list(module.labels.names)
     if here != names:
         raise UserError(
@@ -148,21 +148,46 @@ def start_from(config: dict[str, Any], run: Path, module: Any, loggers: Sequence
     return str(path)
 
 
+def _read_whole(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of which all parts that training goes on from are there.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    from segkit.checkpoint import read_checkpoint
+
+    content = read_checkpoint(path)
+    if fault := _content_fault(content):
+        raise UserError(f"{path}: a damaged checkpoint (its {fault} is not what training writes)")
+    return content
+
+
+def _content_fault(content: dict[str, Any]) -> str:
+    """The first part of a checkpoint that cannot be gone on from; nothing where all is as it should be."""
+    labels = content["segkit"].get("labels") if isinstance(content["segkit"], dict) else None
+    names = labels.get("names") if isinstance(labels, dict) else None
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+        return "list of classes"
+    weights = content["state_dict"]
+    if not isinstance(weights, dict) or not all(hasattr(v, "shape") for v in weights.values()):
+        return "table of weights"
+    kinds = {"epoch": int, "global_step": int, "loops": dict, "callbacks": dict, "optimizer_states": list}
+    return next((k for k, kind in kinds.items() if not isinstance(content.get(k), kind)), "")
+
+
 def _newest_whole(run: Path) -> tuple[Path, dict[str, Any]] | None:
     """The last checkpoint of a run, or the one before where a disk has damaged the last.
 
     Raises:
         UserError: There are checkpoints, and all are damaged.
     """
-    from segkit.checkpoint import read_checkpoint
-
     damage: UserError | None = None
     for name in ("last", "previous"):
         path = run / "checkpoints" / f"{name}.ckpt"
         if not path.is_file():
             continue
         try:
-            found = path, read_checkpoint(path)
+            found = path, _read_whole(path)
         except UserError as error:
             damage = damage or error
             continue

@@ -34,9 +34,9 @@ def train(cfg: Any) -> float | None:
     clock = Clock.start()
     build.quiet()
     config = build.plain(cfg)
+    build.check(config)
     if config["ckpt_path"] == "last" and (run / "split.csv").is_file():
         config["data"]["split"] = str(run / "split.csv")  # what the run was trained on stays so
-    build.check(config)
     _refuse_processes_in_a_sweep(config)
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
     data = build.data(config)
