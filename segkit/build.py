@@ -46,6 +46,14 @@ LOADER_KEYS = tuple(
     k for k in parameters(SegmentationData) if k not in ("self", "source", "augment", "resize", "seed")
 )
 GROUPS = ("model", "loss", "optimizer", "scheduler", "trainer", "augment", "data")
+USED = {  # what is read beside by those who get all of a group
+    "data": ("size", "fit"),
+    "metric": ("protocol",),
+    "trainer": (
+        *("accelerator", "accumulate_grad_batches", "devices", "enable_progress_bar", "fast_dev_run"),
+        *("gradient_clip_val", "max_epochs", "num_nodes", "precision"),
+    ),
+}
 # What the keys that belong to no group hold. What is a number is looked at by itself.
 OWN_KEYS: dict[str, Any] = {
     "seed": object,
@@ -105,6 +113,9 @@ def _check_form(config: Config) -> None:
                     f"{key}={str(node)[:60]}: no such thing can be made of that; choose {key}=NAME, one of "
                     f"{', '.join(sorted(f.stem for f in (CONF_DIR / key).glob('[!_]*.yaml')))}"
                 )
+    for group, keys in USED.items():
+        if gone := [k for k in keys if k not in config[group]]:
+            raise UserError(f"{group}.{gone[0]} is missing from the configuration; leave it there")
     for key, kind in OWN_KEYS.items():
         if not fits(config[key], kind):
             raise UserError(f"{key}={config[key]}: expected {describe(kind)}")
@@ -159,7 +170,7 @@ def stretch_both(image: Any, target: Any, size: tuple[int, int]) -> tuple[Any, A
 
 def network(model: Config, labels: LabelSpace) -> Segmenter:
     """The network inside its wrapper: bytes in, logits out."""
-    return Segmenter(_instantiate(model)(num_logits=labels.num_logits))
+    return Segmenter(_instantiate(model, num_logits=labels.num_logits))
 
 
 def protocol(values: Config, labels: LabelSpace) -> Protocol:
@@ -174,7 +185,7 @@ def meters(values: Config, labels: LabelSpace) -> dict[str, ImageTable]:
     made, ignored = {}, protocol(values, labels).ignored(labels)
     for name, node in values.items():
         if name != "protocol" and node is not None:
-            made[name] = _instantiate(node)(labels=labels)
+            made[name] = _instantiate(node, labels=labels)
             made[name].ignored = ignored
     return made
 
@@ -190,7 +201,7 @@ def loss(values: Config, data: SegmentationData) -> Any:
         weights = torch.tensor(class_weights(scheme, counts))
         shown = ", ".join(f"{n} {w:.3g}" for n, w in zip(data.source.labels.names, weights, strict=True))
         log.info("class weights (%s): %s", scheme, shown)
-    return _instantiate(values)(labels=data.source.labels, class_weights=weights)
+    return _instantiate(values, labels=data.source.labels, class_weights=weights)
 
 
 def module(config: Config, data: SegmentationData) -> SegmentationModule:
@@ -242,7 +253,7 @@ def _anywhere(config: Config) -> Config:
 def _clippable(optimizer: Config, trainer: Config) -> Config:
     """Lightning cannot clip the gradients of a fused optimiser under mixed precision."""
     clips = trainer["gradient_clip_val"] is not None and str(trainer["precision"]).endswith("mixed")
-    return {**optimizer, "fused": False} if clips and optimizer["fused"] is None else optimizer
+    return {**optimizer, "fused": False} if clips and optimizer.get("fused", 0) is None else optimizer
 
 
 def callbacks(config: Config, run: Path) -> list[Callback]:
@@ -262,7 +273,7 @@ def logger(config: Config, run: Path) -> Logger | bool:
     """TensorBoard, or nothing."""
     if config["logger"]["_target_"] is None:
         return False
-    return _instantiate(config["logger"])(save_dir=str(run))
+    return _instantiate(config["logger"], save_dir=str(run))
 
 
 def trainer(config: Config, run: Path) -> lightning.Trainer:
@@ -272,23 +283,41 @@ def trainer(config: Config, run: Path) -> lightning.Trainer:
         UserError: Lightning refuses a value, or there is no such accelerator here.
     """
     try:
-        return _instantiate({**config["trainer"], "_partial_": True})(
+        made = instantiate({**config["trainer"], "_partial_": True}, _convert_="all")
+        trainer: lightning.Trainer = made(
             callbacks=callbacks(config, run),
             logger=logger(config, run),
             default_root_dir=str(run),
             plugins=[DurableIO()],
             use_distributed_sampler=False,
         )
-    except (MisconfigurationException, InstantiationException, ValueError, RuntimeError) as error:
-        if isinstance(error.__cause__ or error, UserError):
-            raise
+        return trainer
+    except UserError:
+        raise
+    except Exception as error:  # Lightning checks little, and raises whatever comes of it
         raise UserError(
             f"{first_line(error.__cause__ or error)}; choose other trainer.* or callback.* values"
         ) from None
 
 
-def _instantiate(node: Mapping[str, Any]) -> Any:
-    return instantiate(dict(node), _convert_="all")
+def _instantiate(node: Mapping[str, Any], **more: Any) -> Any:
+    """Make what a node describes; with ``more``, call what a partial one gives.
+
+    Raises:
+        UserError: What is made refuses its values, in whatever way.
+    """
+    try:
+        made = instantiate(dict(node), _convert_="all")
+        return made(**more) if more else made
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+        if isinstance(cause, UserError):
+            raise cause from None
+        log.debug("while making %s", node.get("_target_"), exc_info=True)
+        raise UserError(
+            f"{node.get('_target_')} refuses its values: {type(cause).__name__}: {first_line(cause)}; "
+            "choose others"
+        ) from error
 
 
 def quiet() -> None:

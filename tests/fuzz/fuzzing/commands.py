@@ -100,7 +100,7 @@ def _argument(rng: random.Random, keys: list[str], line: list[str]) -> str:
         at = rng.randrange(len(key) + 1)
         key = f"{key[:at]}{rng.choice(('x', '.', '@', '/', ' ', 'ü', ''))}{key[at + 1 :]}"
     elif what < 0.35 and (CONF_DIR / key).is_dir():
-        value = rng.choice([f.stem for f in (CONF_DIR / key).glob("*.yaml")])
+        value = rng.choice(["nothing", *(f.stem for f in sorted((CONF_DIR / key).glob("*.yaml")))])
     sign = rng.choice(("", "", "", "", "+", "++", "~"))
     if sign == "~" and rng.random() < 0.5:
         return f"~{key}"
