@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
@@ -100,7 +99,9 @@ def check_metric(values: Config) -> None:
 
 def _check_form(config: Config) -> None:
     """Every group and key is there: a configuration may have been written by hand."""
-    missing = [k for k in (*GROUPS, "metric", "callback", "logger", *OWN_KEYS, "ckpt_path") if k not in config]
+    missing = [
+        k for k in (*GROUPS, "metric", "callback", "logger", *OWN_KEYS, "ckpt_path") if k not in config
+    ]
     if missing:
         raise UserError(f"{missing[0]} is missing from the configuration; give {missing[0]}=")
     for key in (*GROUPS, "metric", "callback", "logger"):

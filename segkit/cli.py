@@ -64,7 +64,9 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
             if started or explain(error, verb, sys.argv[1:]) is not None:
                 raise
             said = " ".join(str(error).split())[:200] or type(error).__name__
-            raise UserError(f"no configuration can be made of these arguments ({said}); see --help") from error
+            raise UserError(
+                f"no configuration can be made of these arguments ({said}); see --help"
+            ) from error
 
 
 @contextmanager

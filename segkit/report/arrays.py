@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from segkit.types import Array
 
+
 def check_counts(found: Mapping[str, Array]) -> None:
     """Look whether what was counted can be what it says.
 

@@ -271,7 +271,15 @@ def test_a_tiff_of_many_pages_or_of_pages_in_a_circle_is_refused(tmp_path):
 @pytest.mark.parametrize("bits", [8, 16])
 def test_interlaced_pngs_and_16_bits_are_read_as_others_read_them(tmp_path, bits):
     values = (PICTURE.astype(">u2") * 257 if bits == 16 else PICTURE)[:8, :8]
-    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    passes = [
+        (0, 0, 8, 8),
+        (0, 4, 8, 8),
+        (4, 0, 8, 4),
+        (0, 2, 4, 4),
+        (2, 0, 4, 2),
+        (0, 1, 2, 2),
+        (1, 0, 2, 1),
+    ]
     rows = [
         b"\0" + line.tobytes()
         for top, left, down, right in passes
@@ -295,7 +303,10 @@ def test_transparent_values_do_not_change_a_mask(tmp_path):
     values = RNG.integers(0, 9, (5, 7), np.uint8)
     body = b"".join(b"\0" + row.tobytes() for row in values)
     path = tmp_path / "m.png"
-    for color, extra in ((0, [chunk(b"tRNS", b"\0\3")]), (3, [chunk(b"PLTE", bytes(768)), chunk(b"tRNS", b"\0")])):
+    for color, extra in (
+        (0, [chunk(b"tRNS", b"\0\3")]),
+        (3, [chunk(b"PLTE", bytes(768)), chunk(b"tRNS", b"\0")]),
+    ):
         path.write_bytes(png(7, 5, body, color=color, before=extra))
         np.testing.assert_array_equal(read_mask(path), values)
 

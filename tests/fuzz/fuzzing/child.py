@@ -82,9 +82,7 @@ def _show_all(reader: Any, numbers: range, home: Path, folder: Path, noise: int)
     (folder / f"{reader.name}.json").write_text(json.dumps(result))
 
 
-def _show(
-    reader: Any, read: Any, number: int, result: dict[str, int], noise: int
-) -> tuple[str, str] | None:
+def _show(reader: Any, read: Any, number: int, result: dict[str, int], noise: int) -> tuple[str, str] | None:
     """What is wrong with how a reader takes a file: in short, and where; nothing where all is well."""
     from segkit.cli import explain
     from segkit.error import visible

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fuzzing.reader import Make, Read, Reader
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from fuzzing.reader import Make, Read, Reader
 from segkit.paths import CONF_DIR
 from segkit.types import UserError
 
@@ -37,17 +37,102 @@ VERBS: dict[str, tuple[list[str], str]] = {
 WEIGHTS = [4, 1, 1, 1, 1, 1, 1, 1]
 VALUES = (
     *("", "null", "true", "nan", "inf", "-inf", "-1", "0", "1e999", "9" * 30, "0.5", "1.5", "1_000", "0x1F"),
-    *("[]", "{}", "[1,2", "{a:1}", "{a: {b: [1]}}", "[[1],[2]]", "[1,a]", "'", '"', "'a'b", "a b", "a,b", "1,2"),
-    *("ü", "\u202e", "\U0001f6b2", "a" * 3000, "${seed}", "${nothing}", "${now:%Y}", "${", "\\${x}", "${oc.env:NO}"),
+    *(
+        "[]",
+        "{}",
+        "[1,2",
+        "{a:1}",
+        "{a: {b: [1]}}",
+        "[[1],[2]]",
+        "[1,a]",
+        "'",
+        '"',
+        "'a'b",
+        "a b",
+        "a,b",
+        "1,2",
+    ),
+    *(
+        "ü",
+        "\u202e",
+        "\U0001f6b2",
+        "a" * 3000,
+        "${seed}",
+        "${nothing}",
+        "${now:%Y}",
+        "${",
+        "\\${x}",
+        "${oc.env:NO}",
+    ),
     *("???", "*", "~", "=", "a=b", "%s", "<b>", "../x", "nowhere.yaml", "last", "choice(1,2)", "range(1,3)"),
-    *("str(1)", "shuffle(1,2)", "interval(0,1)", "glob(*)", "-", "--help", ":", "@", "\n", "\t", "[null]", "[nan]"),
+    *(
+        "str(1)",
+        "shuffle(1,2)",
+        "interval(0,1)",
+        "glob(*)",
+        "-",
+        "--help",
+        ":",
+        "@",
+        "\n",
+        "\t",
+        "[null]",
+        "[nan]",
+    ),
 )
 FLAGS = (
-    *("--help", "-h", "--hydra-help", "--version", "--cfg", "--cfg=job", "--cfg=x", "-c", "--resolve", "--package"),
-    *("--info", "--info=x", "--info=defaults", "--multirun", "-m", "--config-name=x", "--config-name", "--config-dir=x"),
-    *("--config-path=x", "--shell-completion", "--experimental-rerun", "--strict", "--run", "-r", "--", "-x", "---"),
+    *(
+        "--help",
+        "-h",
+        "--hydra-help",
+        "--version",
+        "--cfg",
+        "--cfg=job",
+        "--cfg=x",
+        "-c",
+        "--resolve",
+        "--package",
+    ),
+    *(
+        "--info",
+        "--info=x",
+        "--info=defaults",
+        "--multirun",
+        "-m",
+        "--config-name=x",
+        "--config-name",
+        "--config-dir=x",
+    ),
+    *(
+        "--config-path=x",
+        "--shell-completion",
+        "--experimental-rerun",
+        "--strict",
+        "--run",
+        "-r",
+        "--",
+        "-x",
+        "---",
+    ),
 )
-BARE = ("", "=", "a=", "=b", "+", "++", "~", "+=1", "~=", "train", "run", "a b=c", "model", "@", "model@x=unet", "#")
+BARE = (
+    "",
+    "=",
+    "a=",
+    "=b",
+    "+",
+    "++",
+    "~",
+    "+=1",
+    "~=",
+    "train",
+    "run",
+    "a b=c",
+    "model",
+    "@",
+    "model@x=unet",
+    "#",
+)
 FIXED = ("hydra.run.dir", "hydra.sweep", "hydra.job.chdir", "run=", "output", "hydra.searchpath")
 
 
@@ -109,7 +194,9 @@ def _argument(rng: random.Random, keys: list[str], line: list[str]) -> str:
 
 def _harmless(line: list[str]) -> bool:
     """Nothing that writes elsewhere, waits for a processor that is not there, or is another program."""
-    return not any(a.lstrip("+~").startswith(FIXED) and a not in ("run=run", "output=converted") for a in line)
+    return not any(
+        a.lstrip("+~").startswith(FIXED) and a not in ("run=run", "output=converted") for a in line
+    )
 
 
 def _verbs(run: Path) -> Callable[[Path], Read]:
@@ -160,4 +247,4 @@ def _run(verb: str, line: list[str], home: Path) -> None:
 def command_reader(run: Path) -> Reader:
     """Command lines; ``run`` is a finished run."""
     seeds = [json.dumps([verb, *typed]).encode() for verb, (typed, _) in VERBS.items()]
-    return Reader("command line", seeds, _verbs(run), (_line_with(_keys()),), cost=10)
+    return Reader("command line", seeds, _verbs(run), (_line_with(_keys()),), seldom=10, slow=True)

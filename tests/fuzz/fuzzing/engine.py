@@ -14,9 +14,31 @@ Damage = Callable[[random.Random, bytearray], None]
 EDGES = (0, 1, 2, 7, 8, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 TOKENS = (
     *(b"", b"\0", b"\xff", b"\r\n", b"\n\n", b"'", b'"', b",", b":", b"- ", b"{", b"}", b"[", b"]", b"&a *a"),
-    *(b"-1", b"0", b"1e999", b"nan", b"NaN", b"-inf", b"null", b"true", b"~", b"9" * 25, b"1.5", b"0x10", b"_"),
+    *(
+        b"-1",
+        b"0",
+        b"1e999",
+        b"nan",
+        b"NaN",
+        b"-inf",
+        b"null",
+        b"true",
+        b"~",
+        b"9" * 25,
+        b"1.5",
+        b"0x10",
+        b"_",
+    ),
     *(b"..", b"../", b"/", b"\\", b"%s", b"${x}", b"<b>", b"\xef\xbb\xbf", b"\xc3\x28", b"\xed\xa0\x80"),
-    *("ü".encode(), "\u2028".encode(), "\u202e".encode(), b"\x1b[31m", b" ", b"\t", b"!!python/name:os.system"),
+    *(
+        "ü".encode(),
+        "\u2028".encode(),
+        "\u202e".encode(),
+        b"\x1b[31m",
+        b" ",
+        b"\t",
+        b"!!python/name:os.system",
+    ),
 )
 
 
@@ -81,7 +103,19 @@ def blank(rng: random.Random, data: bytearray) -> None:
     data[at:end] = bytes(end - at)
 
 
-DAMAGES: tuple[Damage, ...] = (flip, flip, overwrite, number, number, cut, remove, repeat, insert, token, blank)
+DAMAGES: tuple[Damage, ...] = (
+    flip,
+    flip,
+    overwrite,
+    number,
+    number,
+    cut,
+    remove,
+    repeat,
+    insert,
+    token,
+    blank,
+)
 
 
 def damage(rng: random.Random, seeds: Sequence[bytes]) -> bytes:

@@ -12,10 +12,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from fuzzing.engine import damage, png_with
-from fuzzing.reader import Read, Reader
 from PIL import Image
 
+from fuzzing.engine import damage, png_with
+from fuzzing.reader import Read, Reader
 from segkit.analysis.reduced import read_image_reduced
 from segkit.data.jpeg import JPEG
 from segkit.data.limit import allow_pixels, max_pixels

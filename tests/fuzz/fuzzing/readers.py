@@ -17,4 +17,7 @@ def readers(run: Path) -> dict[str, Reader]:
     Args:
         run: A finished run, whose files are seeds.
     """
-    return {reader.name: reader for reader in (*PICTURE_READERS, *TABLE_READERS, *run_readers(run), command_reader(run))}
+    return {
+        reader.name: reader
+        for reader in (*PICTURE_READERS, *TABLE_READERS, *run_readers(run), command_reader(run))
+    }

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from fuzzing.engine import damage, zip_with
-from fuzzing.reader import Make, Read, Reader
-from fuzzing.tree import csv_with, json_with, wrong, yaml_with
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
+from fuzzing.engine import damage, zip_with
+from fuzzing.reader import Make, Read, Reader
+from fuzzing.tree import csv_with, json_with, wrong, yaml_with
 from segkit import build, checkpoint
 from segkit.callback.csv_log import CsvLog
 from segkit.data.folder import folder
@@ -133,10 +133,9 @@ def _resumed(run: Path, name: str) -> Callable[[Path], Read]:
 
         def read(data: bytes) -> None:
             (here / name).write_bytes(data)
-            HydraConfig.instance().set_config(composed.copy())
+            HydraConfig.instance().set_config(composed)
             config = build.plain(config_of(here, ["++seed=3"]))
             build.check(config)
-            _page(here)
 
         return read
 
@@ -178,7 +177,9 @@ def _tree_of(path: Path) -> Make:
             else:
                 changed = dict(tree)
                 key = rng.choice(list(changed))
-                changed[key] = rng.choice((None, 1, "x", [], {}, torch.zeros(3), torch.zeros(0), float("nan")))
+                changed[key] = rng.choice(
+                    (None, 1, "x", [], {}, torch.zeros(3), torch.zeros(0), float("nan"))
+                )
             changed = {**content, part: changed} if part else changed
             whole = io.BytesIO()
             torch.save(changed, whole)
@@ -323,19 +324,24 @@ def run_readers(run: Path) -> list[Reader]:
     return [
         Reader("report metrics.json", seeds(numbers), _reported(run, numbers), (damage, json_maker(numbers))),
         Reader("report counts.npz", seeds(counts), _reported(run, counts), (damage, zip_with, _npz_with)),
-        Reader("report split.csv", seeds("split.csv"), _reported(run, "split.csv"), (damage, csv_with([parts]))),
+        Reader(
+            "report split.csv", seeds("split.csv"), _reported(run, "split.csv"), (damage, csv_with([parts]))
+        ),
         Reader("metrics.csv", seeds("metrics.csv"), _history(run), (damage, csv_with([rows]))),
         Reader("report run.json", seeds(card), _reported(run, card), (damage, json_maker(card))),
         Reader("resume run.json", seeds(card), _card(run), (damage, json_maker(card))),
-        Reader("compare metrics.json", seeds(numbers), _compared(run, numbers), (damage, json_maker(numbers))),
+        Reader(
+            "compare metrics.json", seeds(numbers), _compared(run, numbers), (damage, json_maker(numbers))
+        ),
         Reader("compare counts.npz", seeds(counts), _compared(run, counts), (damage, zip_with, _npz_with)),
+        Reader("report config.yaml", seeds(config), _reported(run, config), (damage, yaml_maker(config))),
         Reader("config.yaml", seeds(config), _resumed(run, config), (damage, yaml_maker(config))),
-        Reader("overrides.yaml", seeds(overrides), _reported(run, overrides), (damage, yaml_maker(overrides))),
+        Reader(
+            "overrides.yaml", seeds(overrides), _reported(run, overrides), (damage, yaml_maker(overrides))
+        ),
         Reader("hydra.yaml", seeds(hydra), _resumed(run, hydra), (damage, yaml_maker(hydra))),
         Reader("checkpoint", [last.read_bytes()], _checkpoint(run), (damage, zip_with, _tree_of(last))),
         Reader("encoder weights", [_weights()], _tensors, (damage, zip_with)),
         Reader("encoder safetensors", [_safe_weights()], _safetensors),
         Reader("analysis cache", _cache_seed(), _cache, (damage, zip_with, _npz_with)),
     ]
-
-

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import yaml
+from PIL import Image
+
 from fuzzing.engine import damage
 from fuzzing.reader import Make, Read, Reader
 from fuzzing.tree import csv_with, json_with, yaml_with
-from PIL import Image
-
 from segkit.data.ade20k import ade20k
 from segkit.data.camvid import camvid
 from segkit.data.cityscapes import cityscapes
@@ -33,7 +33,10 @@ from segkit.types import Sample, Source
 
 INDEX = {
     "task": "multiclass",
-    "names": [{"name": "road", "ids": 0, "parent": "flat"}, {"name": "car", "ids": [1, 2], "parent": "things"}],
+    "names": [
+        {"name": "road", "ids": 0, "parent": "flat"},
+        {"name": "car", "ids": [1, 2], "parent": "things"},
+    ],
     "ignore": [255],
     "rest": "error",
 }
@@ -60,7 +63,7 @@ def _labels(home: Path) -> Read:
     def read(data: bytes) -> None:
         path.write_bytes(data)
         space = read_labels(path)
-        assert 2 <= space.num_classes or space.task == "multilabel"
+        assert space.num_classes >= 2 or space.task == "multilabel"
         assert len(space.names) == len(space.ids) == len(space.colors)
         (home / "again.yaml").write_text(labels_yaml(space), encoding="utf-8")
         assert read_labels(home / "again.yaml") == space
@@ -158,7 +161,13 @@ def _coco(home: Path) -> Read:
 
 
 KINDS = [
-    {"label": "cat", "shape_type": "polygon", "points": [[1, 1], [4, 1], [4, 3]], "group_id": None, "flags": {}},
+    {
+        "label": "cat",
+        "shape_type": "polygon",
+        "points": [[1, 1], [4, 1], [4, 3]],
+        "group_id": None,
+        "flags": {},
+    },
     {"label": "dog", "shape_type": "rectangle", "points": [[0, 0], [3, 2]]},
     {"label": "cat", "shape_type": "circle", "points": [[3, 2], [4, 2]]},
     {"label": "__ignore__", "shape_type": "linestrip", "points": [[0, 0], [3, 2], [5, 3]]},
@@ -185,7 +194,9 @@ def _list(rng: random.Random, seeds: Sequence[bytes]) -> bytes:
     """A list of names of which some are odd."""
     lines = rng.choice(seeds).decode().splitlines()
     for _ in range(rng.choice((1, 2, 3))):
-        odd = rng.choice(("..", "/", "../../etc/passwd", "a b", "#", " ", "\ud800", "\0", "x" * 300, "ü", "~", "a"))
+        odd = rng.choice(
+            ("..", "/", "../../etc/passwd", "a b", "#", " ", "\ud800", "\0", "x" * 300, "ü", "~", "a")
+        )
         lines[rng.randrange(len(lines))] = odd
     return "\n".join(lines).encode("utf-8", "surrogatepass")
 
@@ -239,7 +250,23 @@ def _names_with(names: Sequence[str]) -> Make:
             at = rng.randrange(len(found)) if found else 0
             name = found.pop(at) if found else "x.png"
             stem, dot, suffix = name.rpartition(".")
-            odd = ("ü", "\u202e", " ", "\n", "%s", "'", "a" * 200, ".", "..", "~", "$x", "\udcff", "{class}", "*", "[")
+            odd = (
+                "ü",
+                "\u202e",
+                " ",
+                "\n",
+                "%s",
+                "'",
+                "a" * 200,
+                ".",
+                "..",
+                "~",
+                "$x",
+                "\udcff",
+                "{class}",
+                "*",
+                "[",
+            )
             swaps = (
                 f"{stem}{rng.choice(odd)}{dot}{suffix}",
                 f"{stem}.{rng.choice(('PNG', 'jpeg', 'txt', 'tif', ''))}",
