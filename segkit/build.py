@@ -29,13 +29,13 @@ from segkit.callback.disk import DurableIO
 from segkit.cli import check_threshold
 from segkit.data.datamodule import SegmentationData
 from segkit.data.make import loader_keys, make_source
+from segkit.form import GROUPS, check_form
 from segkit.loss.weights import class_weights
 from segkit.metric.protocol import Protocol
 from segkit.metric.table import ImageTable
 from segkit.model.wrapper import Segmenter
 from segkit.module import SegmentationModule
-from segkit.paths import CONF_DIR
-from segkit.schema import check_values, check_whole, describe, fits, parameters
+from segkit.schema import check_values, check_whole, parameters
 from segkit.types import LabelSpace, UserError
 
 log = logging.getLogger(__name__)
@@ -44,27 +44,6 @@ Config = dict[str, Any]
 LOADER_KEYS = tuple(
     k for k in parameters(SegmentationData) if k not in ("self", "source", "augment", "resize", "seed")
 )
-GROUPS = ("model", "loss", "optimizer", "scheduler", "trainer", "augment", "data")
-USED = {  # what is read beside by those who get all of a group
-    "data": ("size", "fit"),
-    "metric": ("protocol",),
-    "trainer": (
-        *("accelerator", "accumulate_grad_batches", "devices", "enable_progress_bar", "fast_dev_run"),
-        *("gradient_clip_val", "max_epochs", "num_nodes", "precision"),
-    ),
-}
-# What the keys that belong to no group hold. What is a number is looked at by itself.
-OWN_KEYS: dict[str, Any] = {
-    "seed": object,
-    "threads": object,
-    "threshold": object,
-    "monitor_mode": object,
-    "monitor": str,
-    "name": str,
-    "test": bool,
-    "compile": bool,
-    "channels_last": bool | None,
-}
 
 
 def plain(cfg: DictConfig) -> Config:
@@ -78,7 +57,7 @@ def check(config: Config) -> None:
     Raises:
         UserError: Names the key, the value and what was expected.
     """
-    _check_form(config)
+    check_form(config)
     _check_own_keys(config)
     for group in GROUPS:
         check_node(group, config[group], loader_keys() if group == "data" else ())
@@ -95,31 +74,6 @@ def check_metric(values: Config) -> None:
     for name, node in values.items():
         if node is not None:
             check_node(f"metric.{name}", node)
-
-
-def _check_form(config: Config) -> None:
-    """Every group and key is there: a configuration may have been written by hand."""
-    missing = [
-        k for k in (*GROUPS, "metric", "callback", "logger", *OWN_KEYS, "ckpt_path") if k not in config
-    ]
-    if missing:
-        raise UserError(f"{missing[0]} is missing from the configuration; give {missing[0]}=")
-    for key in (*GROUPS, "metric", "callback", "logger"):
-        node = config[key]
-        parts = node.values() if key in ("metric", "callback") and isinstance(node, dict) else [node]
-        for part in parts:
-            nothing = part is None and key in ("metric", "callback")
-            if not nothing and not (isinstance(part, dict) and "_target_" in part):
-                raise UserError(
-                    f"{key}={str(node)[:60]}: no such thing can be made of that; choose {key}=NAME, one of "
-                    f"{', '.join(sorted(f.stem for f in (CONF_DIR / key).glob('[!_]*.yaml')))}"
-                )
-    for group, keys in USED.items():
-        if gone := [k for k in keys if k not in config[group]]:
-            raise UserError(f"{group}.{gone[0]} is missing from the configuration; leave it there")
-    for key, kind in OWN_KEYS.items():
-        if not fits(config[key], kind):
-            raise UserError(f"{key}={config[key]}: expected {describe(kind)}")
 
 
 def _check_own_keys(config: Config) -> None:

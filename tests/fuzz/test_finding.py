@@ -55,39 +55,84 @@ def without(text, key):
 
 # Reader, what it was, how the file is made of a whole one.
 FINDINGS = [
-    ("image tiff", "an offset beyond 63 bits was an OverflowError", lambda s: b"II+\0\x08\0\0\0" + b"\xff" * 8),
+    (
+        "image tiff",
+        "an offset beyond 63 bits was an OverflowError",
+        lambda s: b"II+\0\x08\0\0\0" + b"\xff" * 8,
+    ),
     ("image tiff", "a next page beyond the end", lambda s: s[:4] + struct.pack("<I", 2**32 - 9) + s[8:]),
     ("image jpeg", "data that ends early was filled with grey", lambda s: s[: len(s) * 3 // 4] + b"\xff\xd9"),
     ("label space", "nesting was a RecursionError", lambda s: b"names: " + b"[" * 3000 + b"]" * 3000),
     ("label space", "a date that is none was a ValueError", lambda s: b"names: [2001-99-99, b]\n"),
-    ("colour label space", "a value of 5 000 characters was repeated in full",
-     lambda s: s.replace(b"128", b"a" * 5000, 1)),
+    (
+        "colour label space",
+        "a value of 5 000 characters was repeated in full",
+        lambda s: s.replace(b"128", b"a" * 5000, 1),
+    ),
     ("samples csv", "a line end in a path made two lines", lambda s: b'image,mask\n"a\nb","c\nd"\n'),
-    ("metrics.csv", "an epoch that is no number was a ValueError on resume",
-     lambda s: b"epoch,val/miou\n,0.5\n"),
+    (
+        "metrics.csv",
+        "an epoch that is no number was a ValueError on resume",
+        lambda s: b"epoch,val/miou\n,0.5\n",
+    ),
     ("resume run.json", "a damaged card was a JSONDecodeError on resume", lambda s: s[:-9]),
     ("resume run.json", "a list of resumptions that is none was a TypeError", lambda s: b'{"resumed": 5}'),
-    ("report counts.npz", "a header that does not end was a TokenError", lambda s: member(s, b"'descr'", b"('desc")),
+    (
+        "report counts.npz",
+        "a header that does not end was a TokenError",
+        lambda s: member(s, b"'descr'", b"('desc"),
+    ),
     ("report counts.npz", "what is no array came as bytes", lambda s: member(s, b"\x93NUMPY", b"\x92NUMPY")),
-    ("compare counts.npz", "cells that are no whole numbers were an IndexError",
-     lambda s: npz(s, cells=np.full((3, 4), np.nan))),
-    ("compare counts.npz", "classes that are not there were an IndexError",
-     lambda s: npz(s, cells=np.full((3, 4), 99))),
-    ("compare counts.npz", "sums of numbers that count nothing went round",
-     lambda s: npz(s, counts=np.full(np.load(io.BytesIO(s))["counts"].shape, 2**62))),
-    ("checkpoint", "weights that are no table were an AttributeError",
-     lambda s: ckpt(s, lambda c: c.update(state_dict=torch.zeros(3)))),
-    ("checkpoint", "an epoch that is no number was a TypeError", lambda s: ckpt(s, lambda c: c.update(epoch=None))),
-    ("checkpoint", "data that is a text was a TypeError",
-     lambda s: ckpt(s, lambda c: c["segkit"]["config"].update(data="x"))),
-    ("checkpoint", "a class whose name is a list was a TypeError",
-     lambda s: ckpt(s, lambda c: c["segkit"]["labels"].update(names=[*c["segkit"]["labels"]["names"][:-1], ["x"]]))),
+    (
+        "compare counts.npz",
+        "cells that are no whole numbers were an IndexError",
+        lambda s: npz(s, cells=np.full((3, 4), np.nan)),
+    ),
+    (
+        "compare counts.npz",
+        "classes that are not there were an IndexError",
+        lambda s: npz(s, cells=np.full((3, 4), 99)),
+    ),
+    (
+        "compare counts.npz",
+        "sums of numbers that count nothing went round",
+        lambda s: npz(s, counts=np.full(np.load(io.BytesIO(s))["counts"].shape, 2**62)),
+    ),
+    (
+        "checkpoint",
+        "weights that are no table were an AttributeError",
+        lambda s: ckpt(s, lambda c: c.update(state_dict=torch.zeros(3))),
+    ),
+    (
+        "checkpoint",
+        "an epoch that is no number was a TypeError",
+        lambda s: ckpt(s, lambda c: c.update(epoch=None)),
+    ),
+    (
+        "checkpoint",
+        "data that is a text was a TypeError",
+        lambda s: ckpt(s, lambda c: c["segkit"]["config"].update(data="x")),
+    ),
+    (
+        "checkpoint",
+        "a class whose name is a list was a TypeError",
+        lambda s: ckpt(
+            s, lambda c: c["segkit"]["labels"].update(names=[*c["segkit"]["labels"]["names"][:-1], ["x"]])
+        ),
+    ),
     ("config.yaml", "a group that is missing was a KeyError", lambda s: without(s, "callback")),
     ("config.yaml", "a group that is a text was a TypeError", lambda s: without(s, "loss") + b"loss: x\n"),
-    ("config.yaml", "a part that has no target was a KeyError",
-     lambda s: without(s, "callback") + b"callback: {nan: {a: 1}}\n"),
-    ("config.yaml", "a metric that is a text was an AttributeError", lambda s: without(s, "metric") + b"metric: x\n"),
-]  # fmt: skip
+    (
+        "config.yaml",
+        "a part that has no target was a KeyError",
+        lambda s: without(s, "callback") + b"callback: {nan: {a: 1}}\n",
+    ),
+    (
+        "config.yaml",
+        "a metric that is a text was an AttributeError",
+        lambda s: without(s, "metric") + b"metric: x\n",
+    ),
+]
 
 
 @pytest.mark.parametrize(("name", "what", "make"), FINDINGS, ids=[f"{n}: {w}" for n, w, _ in FINDINGS])
