@@ -115,12 +115,14 @@ def _divided(config: dict[str, Any], source: Any, facts: Facts) -> tuple[list[Sa
     """The samples with their parts, as training would divide them; what listing found wrong."""
     from segkit.data.fault import Fault
     from segkit.data.split import assign, read_split
+    from segkit.data.state import changed_files
 
     values, samples = config["data"], sorted(source.samples)
     faults = list(getattr(source, "faults", ()))
     try:
         if values["split"]:
             parts: Sequence[str] = read_split(Path(values["split"]), samples)
+            faults += changed_files(Path(values["split"]), source, samples)
         else:
             counts = (lambda: facts.pixels) if values["stratify"] else None
             parts = assign(samples, values["val_fraction"], values["test_fraction"], config["seed"], counts)

@@ -26,6 +26,7 @@ from segkit import __version__
 from segkit.augment.crop import check_classes
 from segkit.augment.fit import stretch, stretch_target
 from segkit.callback.disk import DurableIO
+from segkit.callback.skipped import LeftOut
 from segkit.cli import check_threshold
 from segkit.data.datamodule import SegmentationData
 from segkit.data.make import loader_keys, make_source
@@ -67,6 +68,19 @@ def check(config: Config) -> None:
     for name, node in config["callback"].items():
         if node is not None:
             check_node(f"callback.{name}", node)
+    _check_skipping(config)
+
+
+def _check_skipping(config: Config) -> None:
+    """A micro-batch without any sample does not go through the network, for which others would wait."""
+    if config["data"].get("on_error") != "skip":
+        return
+    for key, waits in (
+        ("sync_batchnorm=true", config["trainer"]["sync_batchnorm"]),
+        (f"strategy={config['trainer']['strategy']}", "fsdp" in str(config["trainer"]["strategy"])),
+    ):
+        if waits:
+            raise UserError(f"data.on_error=skip does not work with trainer.{key}: set data.on_error=raise")
 
 
 def check_metric(values: Config) -> None:
@@ -212,8 +226,12 @@ def _clippable(optimizer: Config, trainer: Config) -> Config:
 
 
 def callbacks(config: Config, run: Path) -> list[Callback]:
-    """Every callback that is not switched off with ``callback.NAME=null``."""
-    made = []
+    """Every callback that is not switched off with ``callback.NAME=null``.
+
+    First, where samples may be left out, the one that counts them: what comes later saves its list.
+    """
+    values = config["data"]
+    made: list[Callback] = [LeftOut(values["max_skipped"])] if values.get("on_error") == "skip" else []
     for name, node in config["callback"].items():
         if node is None or (name == "progress" and not config["trainer"]["enable_progress_bar"]):
             continue

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from segkit.error import DATA_OPTIONS, UserError, visible
+from segkit.exhausted import explain_exhausted
 from segkit.paths import CONF_DIR
 
 USER_ERROR = 2  # exit code: the user can mend it
@@ -109,10 +110,23 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
         return f"{error.full_key}= must be given; segkit {verb} --help tells what it is"
     if isinstance(error, OmegaConfBaseException):
         return " ".join(str(error).split())
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, OSError) and error.filename is not None and explain_exhausted(error) is None:
         where = f"{error.filename}: {error.strerror}"
         return f"cannot write or read {where}; choose another folder with hydra.run.dir=FOLDER"
+    if isinstance(error, OSError | RuntimeError | MemoryError) and (line := explain_exhausted(error)):
+        return with_data_options(f"{line}{_going_on(verb)}", arguments)
     return None
+
+
+def _going_on(verb: str) -> str:
+    """How to go on with a run that was ended by no fault of its own."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if verb != "train" or not HydraConfig.initialized():
+        return ""
+    run = Path(HydraConfig.get().runtime.output_dir)
+    known = (run / "checkpoints" / "last.ckpt").is_file()
+    return f"; go on with: python -m segkit.train resume={shlex.quote(str(run))}" if known else ""
 
 
 def check_threshold(value: Any) -> None:

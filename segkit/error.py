@@ -48,11 +48,18 @@ class UserError(ValueError):
         super().__init__(_short(visible(_end(message))))
 
 
+class ShortOfResources(UserError):
+    """The machine has run out of something (memory, open files): no fault of the file being read.
+
+    Never a reason to leave a picture out.
+    """
+
+
 def _end(message: str) -> str:
     """A worker process hands its error over wrapped in a traceback; the user gets the end."""
     if "Original Traceback" not in message:
         return message
-    return message.strip().rsplit("UserError: ", 1)[-1]
+    return re.split(r"^segkit\.error\.\w+: ", message.strip(), flags=re.MULTILINE)[-1]
 
 
 def _short(text: str) -> str:

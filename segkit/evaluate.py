@@ -39,8 +39,8 @@ def evaluate(cfg: Any) -> float | None:
     loaded.net.to(checkpoint.device(settings["device"]))
     if settings["calibrate"]:
         loaded = _calibrate(loaded, settings["data"])
-    evaluation = _measured(loaded, data, settings)
     folder = Path(HydraConfig.get().runtime.output_dir)
+    evaluation = _measured(loaded, data, settings, folder)
     numbers = write_evaluation(folder, evaluation)
     print(table(numbers, evaluation.about))
     print(f"results: {folder}")
@@ -49,18 +49,23 @@ def evaluate(cfg: Any) -> float | None:
     return numbers["mean"]["miou"]
 
 
-def _measured(loaded: Any, data: Any, settings: dict[str, Any]) -> Any:
+def _measured(loaded: Any, data: Any, settings: dict[str, Any], folder: Path) -> Any:
     """Show every picture of the part to every meter."""
     from segkit import build
+    from segkit.data.skip import Skips
     from segkit.infer.measure import measure
     from segkit.metric.counts import OverlapCounts
     from segkit.report.evaluation import Evaluation
 
     labels, split, threshold = loaded.labels, settings["split"], settings["threshold"]
     protocol, meters = build.protocol(settings["metric"], labels), build.meters(settings["metric"], labels)
-    overlaps, batches = OverlapCounts(labels), data.eval_dataloader(split)
+    skips, total = Skips(data.max_skipped), len(data.part(split))
+    overlaps, batches = OverlapCounts(labels), skips.watch(split, data.eval_dataloader(split), total)
     everything, ignored = [overlaps, *meters.values()], protocol.ignored(labels)
-    measure(loaded.net, labels, batches, everything, threshold, loaded.temperature, ignored)
+    try:
+        measure(loaded.net, labels, batches, everything, threshold, loaded.temperature, ignored)
+    finally:
+        skips.write(folder)
     counts = overlaps.count()
     about = {
         "checkpoint": str(loaded.path),
@@ -71,16 +76,20 @@ def _measured(loaded: Any, data: Any, settings: dict[str, Any]) -> Any:
     }
     samples = [data.part(split)[i] for i in counts.index]
     tables = {name: meter.compute() for name, meter in meters.items()}
-    return Evaluation(counts, labels, samples, protocol, about, loaded.config["name"], tables, meters)
+    name, skipped = loaded.config["name"], skips.names(split)
+    return Evaluation(counts, labels, samples, protocol, about, name, tables, meters, skipped)
 
 
 def _calibrate(loaded: Any, data: Any) -> Any:
     """Fit a temperature on the validation part of the run's data, and keep it in the checkpoint."""
     from segkit import checkpoint
+    from segkit.data.skip import Skips
     from segkit.infer.calibrate import calibrate, say
 
     own = checkpoint.evaluation_data(loaded, {} if "_target_" in data else data)
-    fitted = calibrate(loaded.net, loaded.labels, own.eval_dataloader("val"), len(own.part("val")))
+    images = len(own.part("val"))
+    batches = Skips(own.max_skipped).watch("val", own.eval_dataloader("val"), images)
+    fitted = calibrate(loaded.net, loaded.labels, batches, images)
     say(fitted)
     loaded = loaded._replace(temperature=fitted.temperature if fitted else 1.0)
     checkpoint.keep_temperature(loaded.path, loaded.temperature)

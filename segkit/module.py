@@ -98,6 +98,8 @@ class SegmentationModule(lightning.LightningModule):
         if self._window is None:
             assert batch.window is not None
             self._window = self._whole(batch.window)
+        if not batch.names:  # none of its samples could be read; every process goes on with its window
+            return torch.stack([p.sum() * 0 for p in self.net.parameters() if p.requires_grad]).sum()
         loss, _ = self.loss(self(batch.image), batch.target, self._window)
         self._window_loss = self._window_loss + loss.detach()
         return loss * (self.trainer.accumulate_grad_batches * self.trainer.world_size)

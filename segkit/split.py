@@ -37,6 +37,7 @@ def split(cfg: Any) -> float:
 
     from segkit.data.frozen import write_split
     from segkit.data.make import make_source
+    from segkit.data.state import changed_files, write_state
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     files, record = _files(config["split"], folder)
@@ -64,6 +65,10 @@ def split(cfg: Any) -> float:
     if status != "unchanged":  # last: what is frozen always has its report
         for file, one in zip(files, parts, strict=True):
             write_split(file, samples, one)
+            write_state(file, source, samples)
+    else:
+        for fault in changed_files(files[0], source, samples):
+            log.warning("%s", fault.line())
     print(f"{status}: {', '.join(map(_shown, files))}")
     return float(about["divergence"]["mean"])
 
@@ -194,9 +199,12 @@ def _divide(
 
 def _remove_old(record: Path, files: Sequence[Path]) -> None:
     """What an earlier call froze and this one does not would be taken for a part of it."""
+    from segkit.data.state import state_file
+
     for file in (record.with_name(name) for name in _old(record).get("files", ())):
         if file not in files:
             file.unlink(missing_ok=True)
+            state_file(file).unlink(missing_ok=True)
 
 
 def _about(

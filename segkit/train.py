@@ -78,7 +78,11 @@ def _conclude(trainer: Any, module: Any, data: Any, run: Path, clock: Any) -> No
     if not trainer.is_global_zero or trainer.fast_dev_run or not (run / "run.json").is_file():
         return
     on_gpu = trainer.strategy.root_device.type == "cuda"
-    finish_card(run, clock, trainer.global_step, trainer.num_devices * trainer.num_nodes if on_gpu else 0)
+    gpus = trainer.num_devices * trainer.num_nodes if on_gpu else 0
+    skipped = _left_out(trainer)
+    finish_card(run, clock, trainer.global_step, gpus, len(skipped.rows) if skipped else 0)
+    if skipped and skipped.rows:
+        log.warning("%s", skipped.line())
     log.info("results: %s", run)
     if _stopped_by_system(trainer):
         return  # there may be no time left; `segkit report RUN` makes the page
@@ -142,6 +146,13 @@ def _stopped_by_system(trainer: Any) -> bool:
     return bool(numbers - {None, signal.SIGINT})
 
 
+def _left_out(trainer: Any) -> Any:
+    """The samples that could not be read (``data.on_error=skip``), or ``None``."""
+    from segkit.callback.skipped import LeftOut
+
+    return next((c.skips for c in trainer.callbacks if isinstance(c, LeftOut)), None)
+
+
 def _best(trainer: Any) -> float | None:
     """The monitored number of the best checkpoint."""
     score = getattr(trainer.checkpoint_callback, "best_model_score", None)
@@ -200,6 +211,7 @@ def _test(trainer: Any, module: Any, data: Any, run: Path, name: str) -> None:
         name,
         module.tables,
         dict(module.meters),
+        skipped.names(split) if (skipped := _left_out(trainer)) else (),
     )
     print(table(write_evaluation(run, evaluation), about))
 

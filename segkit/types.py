@@ -66,6 +66,8 @@ class Batch(NamedTuple):
         window: ``[T]`` float64, total weight of each loss term over all micro-batches of
             the accumulation window (and all processes) that this batch belongs to;
             ``None`` outside training.
+        skipped: Name of each sample that is left out because it could not be read, and why
+            (``data.on_error=skip``). N may be 0: then ``image`` and ``target`` are empty.
     """
 
     image: Tensor
@@ -75,6 +77,7 @@ class Batch(NamedTuple):
     image_size: tuple[tuple[int, int], ...]
     target_size: tuple[tuple[int, int], ...]
     window: Tensor | None = None
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 class Source(Protocol):

@@ -136,7 +136,7 @@ def _randomness(
     }
 
     def draw(epoch: int, index: int) -> Pair:
-        example = dataset[Draw(index, epoch)]
+        example = dataset.augmented(Draw(index, epoch), *dataset.reader[index])
         return example.image, example.target
 
     alone, together = (_loaded(dataset, number, seed) for number in (0, WORKERS))
@@ -193,6 +193,6 @@ def _spread(positions: Sequence[int]) -> list[int]:
 
 
 def _specimen(reader: Reader, dataset: TrainDataset, index: int, before: Pair) -> Specimen:
-    drawn = [dataset[Draw(index, epoch)] for epoch in range(EPOCHS)]
+    drawn = [dataset.augmented(Draw(index, epoch), *reader[index]) for epoch in range(EPOCHS)]
     after = tuple((e.image, e.target) for e in drawn)
     return Specimen(reader.samples[index].name, *before, after)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,12 +22,14 @@ from segkit.types import Sample, Source, UserError
 EDGES_READ = 8  # masks whose edges are looked at: smoothing is seldom done to some of them only
 
 
-def check(source: Source, limit: int | None = 200) -> list[Fault]:
+def check(source: Source, limit: int | None = 200, skipped: int | None = None) -> list[Fault]:
     """Look at what listing found, at all files' headers, and at some masks' contents.
 
     Args:
         source: The data.
         limit: How many masks are read, evenly spread over the samples; ``None``: all.
+        skipped: How many samples may be left out because they cannot be read; ``None``: the
+            first one is refused.
 
     Returns:
         What training can live with and numbers suffer from: warnings, and suspicions.
@@ -36,14 +38,18 @@ def check(source: Source, limit: int | None = 200) -> list[Fault]:
         UserError: The first fault in the order of the samples, and how many more there are.
     """
     listed: list[Fault] = source.faults if isinstance(source, FileSource) else []
+    if skipped is not None:
+        listed = [f._replace(severity="warning") if f.kind == "unpaired" else f for f in listed]
     _refuse([f.line() for f in listed if f.severity == "error"], "kinds of fault")
     files = [s for s in source.samples if s.image != Path()]  # generated samples have no files
-    _refuse(_each(lambda s: _header_fault(source, s), files), "samples have a fault")
-    chosen = _spread([s for s in source.samples if s.mask is not None], limit)
+    broken = _broken(files, _each(lambda s: _header_fault(source, s), files), skipped or 0)
+    chosen = _spread([s for s in source.samples if s.mask is not None and s.name not in broken], limit)
     seen = _each(lambda s: _look(source, s), chosen)
-    _refuse([s.fault for s in seen], "samples have a fault")
-    found = [f for f in listed if f.severity != "error"] + _whole(source, chosen, seen)
-    return [*found, *group_leaks(source.samples)]
+    broken |= _broken(chosen, [s.fault for s in seen], (skipped or 0) - len(broken))
+    pairs = [(sample, look) for sample, look in zip(chosen, seen, strict=True) if not look.fault]
+    found = [f for f in listed if f.severity != "error"]
+    found += _whole(source, [sample for sample, _ in pairs], [look for _, look in pairs])
+    return [*found, *_left_out(broken), *group_leaks(source.samples)]
 
 
 def group_leaks(samples: Sequence[Sample]) -> list[Fault]:
@@ -144,6 +150,26 @@ def _header_fault(source: Source, sample: Sample) -> str:
     except UserError as error:
         return str(error)
     return ""
+
+
+def _broken(samples: Sequence[Sample], faults: Sequence[str], allowed: int) -> dict[str, str]:
+    """What is wrong with samples, by name.
+
+    Raises:
+        UserError: More than are allowed have a fault.
+    """
+    found = {s.name: fault for s, fault in zip(samples, faults, strict=True) if fault}
+    if len(found) > allowed:
+        _refuse(list(found.values()), "samples have a fault")
+    return found
+
+
+def _left_out(broken: Mapping[str, str]) -> list[Fault]:
+    """Tell at the start what will be left out whenever it is to be read."""
+    if not broken:
+        return []
+    cause = f"{plural(len(broken), 'sample')} will be left out: {next(iter(broken.values()))}"
+    return [Fault("unreadable", cause, "data.on_error=raise stops instead", (), tuple(broken), "warning")]
 
 
 def _refuse(faults: Sequence[str], what: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ from torch.utils.data import DataLoader
 from segkit.data.cache import cache_folder
 from segkit.data.check import check
 from segkit.data.count import class_counts, count_pixels
-from segkit.data.dataset import Collate, EvalDataset, Fit, Reader, TrainDataset, Transform
+from segkit.data.dataset import Collate, EvalDataset, Fit, Loader, Reader, TrainDataset, Transform
 from segkit.data.fault import Fault
+from segkit.data.frozen import frozen_parts
 from segkit.data.sampler import SAMPLERS, ClassPlan, EpochSampler, frequency_table
+from segkit.data.skip import ON_ERROR
 from segkit.data.source import FileSource
 from segkit.data.split import assign, read_split, write_split
+from segkit.data.state import changed_files, state_file, write_state
 from segkit.data.window import WindowLoader
 from segkit.error import plural
 from segkit.types import SPLITS, Batch, Sample, Source, UserError
@@ -53,6 +56,9 @@ class SegmentationData(lightning.LightningDataModule):
         sampler: Which samples an epoch of training draws: ``uniform`` (each once),
             ``class_balanced`` or ``rare_first`` (see `ClassPlan`).
         sampler_temperature: T of ``rare_first``: smaller draws rare classes more often.
+        on_error: ``raise``: a sample that cannot be read ends the run; ``skip``: it is left out
+            (`segkit.types.Batch.skipped` names it).
+        max_skipped: How many samples may be left out before the run stops.
 
     Raises:
         UserError: A value is out of range, or something was wrong when the files were listed.
@@ -79,17 +85,21 @@ class SegmentationData(lightning.LightningDataModule):
         stratify: bool = False,
         sampler: str = "uniform",
         sampler_temperature: float = 0.1,
+        on_error: str = "raise",
+        max_skipped: int = 10,
     ) -> None:
         super().__init__()
         _check_ranges(size, fit, eval_resolution, batch_size, eval_batch_size, num_workers)
         _check_sampler(sampler, sampler_temperature)
-        _refuse_faults(source)
+        _check_on_error(on_error, max_skipped)
+        _refuse_faults(source, on_error == "skip" and split is not None)
         self.source, self.augment, self.resize, self.seed = source, augment, resize, seed
         self.size, self.fit, self.native = (size[0], size[1]), fit, eval_resolution == "native"
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self.num_workers = _workers(cache) if num_workers is None else num_workers
         self.check_masks = check_masks
         self.sampler, self.sampler_temperature = sampler, sampler_temperature
+        self.skip, self.max_skipped = on_error == "skip", max_skipped
         self._counts: np.ndarray[Any, Any] | None = None
         self._windows: WindowLoader | None = None
         self._position: dict[str, int] | None = None
@@ -97,15 +107,19 @@ class SegmentationData(lightning.LightningDataModule):
         self.weigh: Callable[[torch.Tensor], torch.Tensor] = lambda target: torch.zeros(0)
         names = sorted(source.samples)
         if split:
+            if self.skip:
+                names = _with_missing(names, frozen_parts(Path(split)))
             parts = read_split(Path(split), names)
+            for fault in changed_files(Path(split), source, names):
+                log.warning("%s: %s", fault.kind, fault.line())
         else:
             counts = (lambda: self._count(names)) if stratify else None
             parts = assign(names, val_fraction, test_fraction, seed, counts)
         self.samples = [s._replace(split=p) for s, p in zip(names, parts, strict=True)]
-        self.readers: dict[str, Reader] = {"all": Reader(source, self.samples, cache=False)}
+        self.readers: dict[str, Reader] = {"all": Reader(source, self.samples, False, self.skip)}
         for split_name in SPLITS:
             part = [s for s in self.samples if s.split == split_name]
-            self.readers[split_name] = Reader(source, part, cache)
+            self.readers[split_name] = Reader(source, part, cache, self.skip)
 
     @property
     def eval_size(self) -> tuple[int, int] | None:
@@ -136,7 +150,7 @@ class SegmentationData(lightning.LightningDataModule):
                     f"the {key} part is empty ({plural(len(self.samples), 'sample')} in all): "
                     "add pictures, or change data.val_fraction and data.test_fraction"
                 )
-        return check(self.source, self.check_masks)
+        return check(self.source, self.check_masks, self.max_skipped if self.skip else None)
 
     def pixel_counts(self) -> np.ndarray[Any, Any]:
         """Pixels of each class in each training mask, counted once: int64 ``[n, K]``."""
@@ -162,8 +176,10 @@ class SegmentationData(lightning.LightningDataModule):
         return ClassPlan(self.pixel_counts(), self.sampler, self.sampler_temperature, multilabel)
 
     def freeze_split(self, path: Path) -> None:
-        """Write which sample is in which part."""
+        """Write which sample is in which part, and once what the files are."""
         write_split(path, self.samples, [s.split for s in self.samples])
+        if not state_file(path).is_file():
+            write_state(path, self.source, self.samples)
 
     def fill_cache(self, *parts: str) -> None:
         """Read what is kept in memory before worker processes are made."""
@@ -184,7 +200,7 @@ class SegmentationData(lightning.LightningDataModule):
         dataset = TrainDataset(self.readers["train"], self.augment, self.size, self.fit, self.seed)
         progress = trainer.fit_loop.epoch_loop.batch_progress
         self._windows = WindowLoader(
-            self._loader(dataset, batch_sampler=sampler),
+            self._loader("training", dataset, batch_sampler=sampler),
             sampler,
             trainer.accumulate_grad_batches,
             self.weigh,
@@ -228,20 +244,26 @@ class SegmentationData(lightning.LightningDataModule):
             raise UserError(f"the {split} part is empty; choose another with split=train, val, test or all")
         dataset = self._eval_dataset(split)
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        part = {"val": "validation"}.get(split, split)
         return self._loader(
-            dataset, sampler=range(rank, len(dataset), world), batch_size=self.eval_batch_size
+            part, dataset, sampler=range(rank, len(dataset), world), batch_size=self.eval_batch_size
         )
 
     def eval_sample(self, split: str, index: int) -> tuple[np.ndarray[Any, Any], Batch]:
-        """One sample of a part: the image as it was read, uint8 RGB ``[H, W, 3]``, and its batch of one."""
+        """One sample of a part: the image as it was read, uint8 RGB ``[H, W, 3]``, and its batch of one.
+
+        Raises:
+            UserError: It cannot be read.
+        """
         image, _ = self.readers[split][index]
         return image, Collate(self.source.labels)([self._eval_dataset(split)[index]])
 
     def _eval_dataset(self, split: str) -> EvalDataset:
         return EvalDataset(self.readers[split], self.eval_size, self.resize, self.native)
 
-    def _loader(self, dataset: Any, **options: Any) -> DataLoader[Any]:
-        return DataLoader(
+    def _loader(self, part: str, dataset: Any, **options: Any) -> DataLoader[Any]:
+        return Loader(
+            part,
             dataset,
             num_workers=self.num_workers,
             collate_fn=Collate(self.source.labels),
@@ -264,9 +286,20 @@ def _workers(cache: bool) -> int:
     return 0 if cache or cores <= 2 else min(cores - 1, 8)
 
 
-def _refuse_faults(source: Source) -> None:
+def _with_missing(samples: list[Sample], frozen: Collection[str]) -> list[Sample]:
+    """Add the samples of a frozen split whose files are gone: left out when they are to be read.
+
+    The order of an epoch depends on how many samples there are.
+    """
+    gone = set(frozen) - {s.name for s in samples}
+    return sorted([*samples, *(Sample(name, Path(name), Path(name)) for name in gone)])
+
+
+def _refuse_faults(source: Source, skip: bool) -> None:
     """Stop at what was wrong when the files were listed: nothing is left out silently."""
     faults = [f for f in getattr(source, "faults", ()) if f.severity == "error"]
+    if skip:  # files that are gone since the split was frozen are read, and left out, under its names
+        faults = [f for f in faults if f.kind != "unpaired"]
     if faults:
         others = len(faults) - 1
         more = f" (and {others} more fault{'s' if others > 1 else ''})" if others else ""
@@ -278,6 +311,13 @@ def _check_sampler(sampler: str, temperature: float) -> None:
         raise UserError(f"data.sampler={sampler}: choose {', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}")
     if not 1e-3 <= temperature < float("inf"):
         raise UserError(f"data.sampler_temperature={temperature}: must be at least 0.001")
+
+
+def _check_on_error(on_error: str, max_skipped: int) -> None:
+    if on_error not in ON_ERROR:
+        raise UserError(f"data.on_error={on_error}: choose {' or '.join(ON_ERROR)}")
+    if max_skipped < 0:
+        raise UserError(f"data.max_skipped={max_skipped}: must be at least 0")
 
 
 def _check_ranges(

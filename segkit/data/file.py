@@ -6,10 +6,12 @@ picture for a truncated one, so completeness is checked here. It costs 0.1 ms pe
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,8 @@ from PIL import Image, UnidentifiedImageError
 from segkit.data.jpeg import JPEG, follow
 from segkit.data.limit import check_size, make_room, max_pixels, too_large
 from segkit.data.tiff import ORIENTATION, TIFF, read_directory
+from segkit.error import ShortOfResources
+from segkit.exhausted import explain_exhausted
 from segkit.types import UserError
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -27,6 +31,10 @@ PNG = b"\x89PNG\r\n\x1a\n"
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 MANY_VIEWS = ("MPO",)  # a JPEG with further ones behind it, as phones write: the first is the picture
 NO_PICTURE = "it is no picture (PNG, JPEG, TIFF, WebP, BMP or GIF)"
+
+# What a network file system says while a server comes back, and how long to wait before asking again.
+PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN)
+PAUSES = (0.1, 1.0)  # seconds
 
 
 def read_bytes(path: Path) -> bytes:
@@ -36,7 +44,7 @@ def read_bytes(path: Path) -> bytes:
         UserError: It is missing, empty, truncated or damaged.
     """
     try:
-        data = _contents(path)
+        data = _patiently(path)
     except OSError as error:
         raise unreadable(path, error) from error
     if fault := _incomplete(data):
@@ -140,8 +148,8 @@ def unreadable(path: Path, error: Exception) -> UserError:
     """Put what a library said about a file into one line."""
     if isinstance(error, FileNotFoundError):
         return UserError(f"{path} does not exist")
-    if isinstance(error, MemoryError):
-        return UserError(f"{path} cannot be read: there is not enough memory for it; cut it into tiles")
+    if line := explain_exhausted(error):  # no fault of this file
+        return ShortOfResources(f"{path} cannot be read: {line}")
     cause = getattr(error, "strerror", None) or " ".join(str(error).split())[:200] or type(error).__name__
     return UserError(f"{path} cannot be read: {cause}; replace or remove the file")
 
@@ -151,6 +159,18 @@ def _regular(path: Path) -> Path:
     if not stat.S_ISREG(path.stat().st_mode):
         raise UserError(f"{path} is no file; replace or remove it")
     return path
+
+
+def _patiently(path: Path) -> bytes:
+    """Read a file; where a network file system stumbles, a second and a third time."""
+    for pause in PAUSES:
+        try:
+            return _contents(path)
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+            time.sleep(pause)
+    return _contents(path)
 
 
 def _contents(path: Path) -> bytes:

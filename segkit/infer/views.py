@@ -65,12 +65,16 @@ def make_views(
         ignored: Classes whose pixels in the target count nowhere.
 
     Returns:
-        A view for each that is wanted, in the same order.
+        A view for each that is wanted and can be read, in the same order.
     """
     device = next(net.eval().parameters()).device
     views, last, scored = [], None, None
     for index, caption, box in wanted:
-        image, batch = data.eval_sample(split, index)
+        try:
+            image, batch = data.eval_sample(split, index)
+        except UserError as error:  # the page of a run that has lost a picture shows the others
+            log.warning("not on the page: %s", error)
+            continue
         if scored is None or last != index:
             moved = batch._replace(image=batch.image.to(device), target=batch.target.to(device))
             logits, own = next(picture_logits(net, moved))

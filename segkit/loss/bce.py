@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -39,7 +41,8 @@ class BinaryCrossEntropy:
 
     def weigh(self, target: Tensor) -> Tensor:
         """Sum of the weights of the valid entries, float64 scalar."""
-        t = target.reshape(len(target), len(self.weights), -1)
+        pixels = math.prod(target.shape[1:]) // len(self.weights)  # -1 would not do for an empty batch
+        t = target.reshape(len(target), len(self.weights), pixels)
         yes = (t == 1).sum((0, 2))
         no = (t != self.ignore_index).sum((0, 2)) - yes
         return (self.weights.to(target.device, non_blocking=True) * torch.stack([no, yes], 1)).sum()

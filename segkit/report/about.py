@@ -89,12 +89,17 @@ def _card(record: Record) -> list[tuple[str, str, bool]]:
         ("started", card.text("started"), False),
         ("finished", _last(card).text("finished"), False),
         ("seed", card.text("seed"), False),
+        ("left out", _skipped(_last(card).whole("skipped")), False),
         ("deterministic", card.text("deterministic"), False),
         ("data fingerprint", data.text("fingerprint"), True),
         ("versions", ", ".join(versions), False),
         ("git", f"{commit}{state}", False),
         ("hardware", _hardware(card.table("hardware")), False),
     ]  # fmt: skip
+
+
+def _skipped(count: int | None) -> str:
+    return f"{plural(count, 'picture')} that could not be read (skipped.csv)" if count else ""
 
 
 def _source(record: Record) -> list[tuple[str, str, bool]]:

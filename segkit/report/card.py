@@ -80,19 +80,20 @@ def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) 
     write_json(path, card)
 
 
-def finish_card(run: Path, clock: Clock, steps: int, gpus: int) -> None:
+def finish_card(run: Path, clock: Clock, steps: int, gpus: int, skipped: int = 0) -> None:
     """Add to ``run.json`` what the run has cost; where it went on, to its last line of ``resumed``.
 
     Adds ``finished`` (date), ``seconds`` (on the clock), ``core_seconds`` (of busy processor cores, of
     this process and its finished children), ``gpu_seconds`` (on the clock, times GPUs),
     ``steps`` (of the optimiser, all in all), ``peak_memory_bytes`` (of this process, ``None``
-    where the system does not tell) and ``peak_gpu_memory_bytes`` (of its GPU).
+    where the system does not tell), ``peak_gpu_memory_bytes`` (of its GPU) and ``skipped``.
 
     Args:
         run: The run folder with its card.
         clock: Started when the run began.
         steps: Optimiser steps until now.
         gpus: How many GPUs it has used.
+        skipped: How many samples were left out until now because they could not be read.
     """
     path = run / "run.json"
     seconds = time.perf_counter() - clock.seconds
@@ -104,6 +105,7 @@ def finish_card(run: Path, clock: Clock, steps: int, gpus: int) -> None:
         "steps": steps,
         "peak_memory_bytes": _peak_memory(),
         "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated() if gpus else None,
+        "skipped": skipped,
     }
     kept = read_json(path)
     if kept is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Evaluation:
         protocol: How overlap numbers are defined.
         about: Checkpoint, split, resolution and threshold, for the record.
         title: Name of the run, for the plots.
+        skipped: Names of the samples of the part that could not be read and were not measured.
     """
 
     counts: Counts
@@ -46,6 +47,7 @@ class Evaluation:
     title: str
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     meters: Mapping[str, ImageTable] = field(default_factory=dict)
+    skipped: Sequence[str] = ()
 
 
 def numbers_of(evaluation: Evaluation) -> dict[str, Any]:
@@ -58,6 +60,7 @@ def numbers_of(evaluation: Evaluation) -> dict[str, Any]:
         return {**overlap(counts, labels, protocol), "interval": interval}
 
     about = {"name": evaluation.title, **evaluation.about, "images": len(counts.index)}
+    about |= {"skipped": len(evaluation.skipped), "skipped_images": list(evaluation.skipped)}
     numbers = {**about, **measured(protocol)}
     if protocol.level == "class" and any(labels.parents) and labels.task != "multilabel":
         numbers["category"] = measured(replace(protocol, level="category"))

@@ -70,12 +70,13 @@ def scope(numbers: Node, about: Node, name: str) -> str:
     choice = {text: key for key, text in ABSENT.items()}.get(words.text("absent"), "")
     classes = words.texts("classes")
     absent = LEFT_OUT.get(choice, words.text("absent"))
-    images = words.whole("images")
+    images, skipped = words.whole("images"), about.whole("skipped")
     over = ", ".join(filter(None, [f"{len(classes)} class{'' if len(classes) == 1 else 'es'}", absent]))
     parts = [
         over if name in OVER_CLASSES else "",
         LEVEL.get(words.text("aggregate"), words.text("aggregate")) if name != "worst5_miou" else "",
         _part(about.text("split"), images),
+        f"{plural(skipped, 'image')} NOT measured: could not be read" if skipped else "",
         f"{about.text('resolution')} resolution" if about.text("resolution") else "",
     ]
     return "; ".join(filter(None, parts))

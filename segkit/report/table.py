@@ -41,6 +41,9 @@ def table(numbers: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     lines += _other(numbers)
     lines.append(_sure(interval))
     words = numbers["protocol"]
+    if numbers["skipped"]:
+        missing = plural(numbers["skipped"], "image")
+        lines.append(f"NOT MEASURED: {missing} that could not be read (skipped.csv)")
     lines.append(
         f"protocol: {about['split']} part, {words['images']} images, {about['resolution']} resolution; "
         f"{words['averaging']}; {words['absent']}; {words['ignored']}"

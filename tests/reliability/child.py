@@ -1,5 +1,6 @@
 """What a forked process does: a training command in a folder, as from a shell."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -13,6 +14,9 @@ os.dup2(HANDLE, 1)
 os.dup2(HANDLE, 2)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)
+multiprocessing.set_start_method(
+    "fork", force=True
+)  # as from a shell; else that of this process's own parent
 sys.argv = ["segkit", *ARGUMENTS]
 
 from segkit.train import main  # noqa: E402
