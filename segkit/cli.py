@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from segkit.error import DATA_OPTIONS, UserError, visible
 from segkit.exhausted import explain_exhausted
@@ -56,8 +56,12 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
         if verb == "train" and rank() > 0:
             sys.argv[1:] = without_files(sys.argv[1:])
 
+    started = False
+
     @functools.wraps(task)  # Hydra names the log after the task's module
     def guarded(cfg: Any) -> Any:
+        nonlocal started
+        started = True
         # Inside, so that Hydra does not add lines of its own to ours.
         with one_line(verb):
             return task(cfg)
@@ -67,9 +71,18 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
             print(_help(verb))
             return
         _refuse_overwriting(sys.argv[1:])
+        _check_options(sys.argv[1:])
         import hydra
 
-        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=verb)(guarded)()
+        try:
+            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=verb)(guarded)()
+        except Exception as error:
+            if started or explain(error, verb, sys.argv[1:]) is not None:
+                raise
+            said = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(
+                f"no configuration can be made of these arguments ({said}); see --help"
+            ) from error
 
 
 @contextmanager
@@ -316,6 +329,19 @@ def without_files(arguments: Sequence[str]) -> list[str]:
     given = ("hydra.output_subdir=", "hydra/job_logging=")
     kept = [a for a in arguments if not a.startswith(given)]
     return [*kept, "hydra.output_subdir=null", "hydra/job_logging=screen"]
+
+
+def _check_options(arguments: list[str]) -> None:
+    """Refuse options that Hydra does not have: its own answer takes a dozen lines."""
+    from hydra._internal.utils import get_args_parser
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}; see --help")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    if parser.parse_args(arguments).experimental_rerun:
+        raise UserError("--experimental-rerun would run whatever its file holds; type the options anew")
 
 
 def _refuse_overwriting(arguments: list[str]) -> None:

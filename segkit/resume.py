@@ -147,7 +147,7 @@ def start_from(
             whose steps see another number of pictures.
     """
     from segkit.callback.board import Board
-    from segkit.checkpoint import checkpoint_path, read_checkpoint
+    from segkit.checkpoint import checkpoint_path
 
     wanted = config["ckpt_path"]
     if wanted is None:
@@ -163,7 +163,7 @@ def start_from(
         path, content = found
     else:
         path = checkpoint_path(wanted, "last")
-        content = read_checkpoint(path)
+        content = _read_whole(path)
     names, here = content["segkit"]["labels"]["names"], list(module.labels.names)
     if here != names:
         raise UserError(
@@ -195,14 +195,39 @@ def _check_steps(content: dict[str, Any], path: Path, draws: int | None) -> None
     log.warning("%s: from here on it is another training", said)
 
 
+def _read_whole(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of which all parts that training goes on from are there.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    from segkit.checkpoint import read_checkpoint
+
+    content = read_checkpoint(path)
+    if fault := _content_fault(content):
+        raise UserError(f"{path}: a damaged checkpoint (its {fault} is not what training writes)")
+    return content
+
+
+def _content_fault(content: dict[str, Any]) -> str:
+    """The first part of a checkpoint that cannot be gone on from; nothing where all is as it should be."""
+    labels = content["segkit"].get("labels") if isinstance(content["segkit"], dict) else None
+    names = labels.get("names") if isinstance(labels, dict) else None
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+        return "list of classes"
+    weights = content["state_dict"]
+    if not isinstance(weights, dict) or not all(hasattr(v, "shape") for v in weights.values()):
+        return "table of weights"
+    kinds = {"epoch": int, "global_step": int, "loops": dict, "callbacks": dict, "optimizer_states": list}
+    return next((k for k, kind in kinds.items() if not isinstance(content.get(k), kind)), "")
+
+
 def _newest_whole(run: Path) -> tuple[Path, dict[str, Any]] | None:
     """The last checkpoint of a run, or the one before where a disk has damaged the last.
 
     Raises:
         UserError: There are checkpoints, and all are damaged; or a folder is where the last is written.
     """
-    from segkit.checkpoint import read_checkpoint
-
     damages: list[str] = []
     for name in ("last", "previous"):
         path = run / "checkpoints" / f"{name}.ckpt"
@@ -211,7 +236,7 @@ def _newest_whole(run: Path) -> tuple[Path, dict[str, Any]] | None:
         if not path.is_file():
             continue
         try:
-            found = path, read_checkpoint(path)
+            found = path, _read_whole(path)
         except UserError as error:
             damages.append(str(error))
             continue

@@ -40,9 +40,9 @@ def train(cfg: Any) -> float | None:
     lost.begin()
     build.quiet()
     config = build.plain(cfg)
+    build.check(config)
     if config["ckpt_path"] == "last":
         as_before(config, run)
-    build.check(config)
     _refuse_processes_in_a_sweep(config)
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
     data = build.data(config)
