@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
@@ -27,9 +26,12 @@ from segkit import __version__
 from segkit.augment.crop import check_classes
 from segkit.augment.fit import stretch, stretch_target
 from segkit.callback.disk import DurableIO
+from segkit.callback.nan import NanGuard
 from segkit.callback.skipped import LeftOut
+from segkit.cli import check_threshold
 from segkit.data.datamodule import SegmentationData
 from segkit.data.make import loader_keys, make_source
+from segkit.form import GROUPS, check_form
 from segkit.loss.weights import class_weights
 from segkit.metric.protocol import Protocol
 from segkit.metric.table import ImageTable
@@ -57,10 +59,10 @@ def check(config: Config) -> None:
     Raises:
         UserError: Names the key, the value and what was expected.
     """
+    check_form(config)
     _check_own_keys(config)
-    for group in ("model", "loss", "optimizer", "scheduler", "trainer", "augment"):
-        check_node(group, config[group])
-    check_node("data", config["data"], loader_keys())
+    for group in GROUPS:
+        check_node(group, config[group], loader_keys() if group == "data" else ())
     loader = {k: v for k, v in config["data"].items() if k in LOADER_KEYS}
     check_values("data", loader, SegmentationData)
     check_metric(config["metric"])
@@ -91,6 +93,8 @@ def check_metric(values: Config) -> None:
 
 def _check_own_keys(config: Config) -> None:
     """The keys that are no argument of a target."""
+    check_values("training", config["training"], NanGuard)
+    check_threshold(config["threshold"])
     for key, low in (("seed", 0), ("threads", 1)):
         value = config[key]
         if key == "threads" and value is None:
@@ -110,7 +114,14 @@ def _check_monitor(monitor: str, labels: LabelSpace) -> None:
 
 def check_node(prefix: str, node: Config, also: tuple[str, ...] = ()) -> None:
     """Compare the values of a node with the signature of its ``_target_`` (see `check_values`)."""
-    check_values(prefix, node, get_object(node["_target_"]), also)
+    target = node["_target_"]
+    try:
+        found = get_object(target)
+    except Exception as error:  # importing can raise anything
+        raise UserError(f"{prefix}._target_={target}: there is no such thing ({first_line(error)})") from None
+    if not callable(found):
+        raise UserError(f"{prefix}._target_={target}: nothing that can be called")
+    check_values(prefix, node, found, also)
 
 
 def data(config: Config) -> SegmentationData:
@@ -130,7 +141,7 @@ def stretch_both(image: Any, target: Any, size: tuple[int, int]) -> tuple[Any, A
 
 def network(model: Config, labels: LabelSpace) -> Segmenter:
     """The network inside its wrapper: bytes in, logits out."""
-    return Segmenter(_instantiate(model)(num_logits=labels.num_logits))
+    return Segmenter(_instantiate(model, num_logits=labels.num_logits))
 
 
 def protocol(values: Config, labels: LabelSpace) -> Protocol:
@@ -145,30 +156,37 @@ def meters(values: Config, labels: LabelSpace) -> dict[str, ImageTable]:
     made, ignored = {}, protocol(values, labels).ignored(labels)
     for name, node in values.items():
         if name != "protocol" and node is not None:
-            made[name] = _instantiate(node)(labels=labels)
+            made[name] = _instantiate(node, labels=labels)
             made[name].ignored = ignored
     return made
 
 
-def loss(values: Config, data: SegmentationData) -> Any:
-    """The loss with its class weights, which may need the training masks."""
-    values = dict(values)
-    scheme = values.pop("class_weights", None)
-    weights = None
-    if scheme is not None:
-        given = np.zeros((0, data.source.labels.num_classes))  # a list needs no counting
-        counts = data.pixel_counts() if isinstance(scheme, str) else given
-        weights = torch.tensor(class_weights(scheme, counts))
-        shown = ", ".join(f"{n} {w:.3g}" for n, w in zip(data.source.labels.names, weights, strict=True))
-        log.info("class weights (%s): %s", scheme, shown)
-    return _instantiate(values)(labels=data.source.labels, class_weights=weights)
+def weights_of_classes(values: Config, data: SegmentationData) -> list[float] | None:
+    """What the loss multiplies each class by, which may need the training masks."""
+    scheme = values.get("class_weights")
+    if scheme is None:
+        return None
+    given = np.zeros((0, data.source.labels.num_classes))  # a list needs no counting
+    counts = data.pixel_counts() if isinstance(scheme, str) else given
+    weights = class_weights(scheme, counts)
+    shown = ", ".join(f"{n} {w:.3g}" for n, w in zip(data.source.labels.names, weights, strict=True))
+    log.info("class weights (%s): %s", scheme, shown)
+    return weights
+
+
+def loss(values: Config, labels: LabelSpace, weights: Sequence[float] | None) -> Any:
+    """The loss with its class weights."""
+    values = {k: v for k, v in values.items() if k != "class_weights"}
+    given = None if weights is None else torch.tensor(weights)
+    return _instantiate(values, labels=labels, class_weights=given)
 
 
 def module(config: Config, data: SegmentationData) -> SegmentationModule:
     """The LightningModule, and the loader told how the loss weighs targets."""
     labels = data.source.labels
     _check_monitor(config["monitor"], labels)
-    criterion = loss(config["loss"], data)
+    weights = weights_of_classes(config["loss"], data)
+    criterion = loss(config["loss"], labels, weights)
     data.weigh = copy.deepcopy(criterion).weigh  # a copy that stays on the CPU, where targets are weighed
     on_gpu = config["trainer"]["accelerator"] in ("gpu", "cuda", "auto") and torch.cuda.is_available()
     channels_last = on_gpu if config["channels_last"] is None else config["channels_last"]
@@ -183,7 +201,12 @@ def module(config: Config, data: SegmentationData) -> SegmentationModule:
         labels,
         optimizer=_instantiate(_clippable(config["optimizer"], config["trainer"])),
         scheduler=_instantiate(config["scheduler"]),
-        passport={"version": __version__, "config": _anywhere(config), "labels": labels.to_dict()},
+        passport={
+            "version": __version__,
+            "config": _anywhere(config),
+            "labels": labels.to_dict(),
+            "class_weights": weights,
+        },
         channels_last=channels_last,
         protocol=protocol(config["metric"], labels),
         meters=meters(config["metric"], labels),
@@ -213,7 +236,7 @@ def _anywhere(config: Config) -> Config:
 def _clippable(optimizer: Config, trainer: Config) -> Config:
     """Lightning cannot clip the gradients of a fused optimiser under mixed precision."""
     clips = trainer["gradient_clip_val"] is not None and str(trainer["precision"]).endswith("mixed")
-    return {**optimizer, "fused": False} if clips and optimizer["fused"] is None else optimizer
+    return {**optimizer, "fused": False} if clips and optimizer.get("fused", 0) is None else optimizer
 
 
 def callbacks(config: Config, run: Path) -> list[Callback]:
@@ -237,7 +260,16 @@ def logger(config: Config, run: Path) -> Logger | bool:
     """TensorBoard, or nothing."""
     if config["logger"]["_target_"] is None:
         return False
-    return _instantiate(config["logger"])(save_dir=str(run))
+    try:
+        return _instantiate(config["logger"], save_dir=str(run))
+    except UserError as error:
+        if not isinstance(error.__cause__, ImportError):
+            raise
+        log.warning(  # a broken environment: its numbers are in metrics.csv too
+            "no TensorBoard (%s): metrics.csv and plots/ have the curves; python -m pip install tensorboard",
+            first_line(error.__cause__),
+        )
+        return False
 
 
 def trainer(config: Config, run: Path) -> lightning.Trainer:
@@ -252,16 +284,18 @@ def trainer(config: Config, run: Path) -> lightning.Trainer:
         log.warning("trainer.deterministic=%s: trainer.benchmark is off", values["deterministic"])
         values["benchmark"] = False  # a choice by the clock is another each time
     try:
-        return _instantiate(values)(
+        made = instantiate(values, _convert_="all")
+        trainer: lightning.Trainer = made(
             callbacks=callbacks(config, run),
             logger=logger(config, run),
             default_root_dir=str(run),
             plugins=[DurableIO()],
             use_distributed_sampler=False,
         )
-    except (MisconfigurationException, InstantiationException, ValueError, RuntimeError) as error:
-        if isinstance(error.__cause__ or error, UserError):
-            raise
+        return trainer
+    except UserError:
+        raise
+    except Exception as error:  # Lightning checks little, and raises whatever comes of it
         raise UserError(
             f"{first_line(error.__cause__ or error)}; choose other trainer.* or callback.* values"
         ) from None
@@ -281,8 +315,24 @@ def _check_strategy(strategy: str) -> None:
     log.warning("trainer.strategy=%s: no test covers it; nothing is promised of its bits", strategy)
 
 
-def _instantiate(node: Mapping[str, Any]) -> Any:
-    return instantiate(dict(node), _convert_="all")
+def _instantiate(node: Mapping[str, Any], **more: Any) -> Any:
+    """Make what a node describes; with ``more``, call what a partial one gives.
+
+    Raises:
+        UserError: What is made refuses its values, in whatever way.
+    """
+    try:
+        made = instantiate(dict(node), _convert_="all")
+        return made(**more) if more else made
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+        if isinstance(cause, UserError):
+            raise cause from None
+        log.debug("while making %s", node.get("_target_"), exc_info=True)
+        raise UserError(
+            f"{node.get('_target_')} refuses its values: {type(cause).__name__}: {first_line(cause)}; "
+            "choose others"
+        ) from cause
 
 
 def quiet() -> None:

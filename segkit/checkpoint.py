@@ -169,7 +169,7 @@ def keep_temperature(file: Path, temperature: float) -> None:
     content["segkit"]["temperature"] = temperature
     whole = io.BytesIO()
     torch.save(content, whole)
-    write_bytes(file, whole.getvalue())
+    write_bytes(file, whole.getvalue(), durable=True)  # it replaces the best
 
 
 def predictor(

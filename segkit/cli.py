@@ -7,6 +7,7 @@ torch and Lightning are loaded.
 from __future__ import annotations
 
 import difflib
+import errno
 import functools
 import logging
 import os
@@ -18,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from segkit.error import DATA_OPTIONS, UserError, visible
 from segkit.exhausted import explain_exhausted
@@ -26,6 +27,7 @@ from segkit.paths import CONF_DIR
 
 USER_ERROR = 2  # exit code: the user can mend it
 INTERRUPTED = 130  # exit code: Ctrl-C, as shells report it
+INCOMPLETE = 1  # exit code: trained, but something that was asked for could not be written
 PREEMPTED = 75  # exit code: stopped by the system with everything saved (EX_TEMPFAIL: try again)
 # SIGTERM and SIGUSR1 are what SLURM sends before it takes a machine away, SIGUSR2 is submitit's.
 SYSTEM_SIGNALS = tuple(getattr(signal, n) for n in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, n))
@@ -49,30 +51,43 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
     # threads that spin take three times the time then. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     typed = ["strict=true" if a == "--strict" else a for a in sys.argv[1:]]
-    with _one_line(verb):
+    with one_line(verb):
         sys.argv[1:] = _arranged(with_key(typed, bare, several) if bare else typed)
         if verb == "train" and rank() > 0:
             sys.argv[1:] = without_files(sys.argv[1:])
 
+    started = False
+
     @functools.wraps(task)  # Hydra names the log after the task's module
     def guarded(cfg: Any) -> Any:
+        nonlocal started
+        started = True
         # Inside, so that Hydra does not add lines of its own to ours.
-        with _one_line(verb):
+        with one_line(verb):
             return task(cfg)
 
-    with _one_line(verb), _preemptible():
+    with one_line(verb), _preemptible():
         if {"--help", "-h"} & set(sys.argv[1:]):
             print(_help(verb))
             return
         _refuse_overwriting(sys.argv[1:])
+        _check_options(sys.argv[1:])
         import hydra
 
-        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=verb)(guarded)()
+        try:
+            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=verb)(guarded)()
+        except Exception as error:
+            if started or explain(error, verb, sys.argv[1:]) is not None:
+                raise
+            said = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(
+                f"no configuration can be made of these arguments ({said}); see --help"
+            ) from error
 
 
 @contextmanager
-def _one_line(verb: str) -> Iterator[None]:
-    """Turn a mistake of the user's into one line and exit code 2."""
+def one_line(verb: str) -> Iterator[None]:
+    """Turn a mistake of the user's into one line of `verb` and exit code 2."""
     try:
         yield
     except KeyboardInterrupt as stopped:
@@ -142,6 +157,8 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
         return f"cannot write or read {where}; choose another folder with hydra.run.dir=FOLDER"
     if isinstance(error, OSError | RuntimeError | MemoryError) and (line := explain_exhausted(error)):
         return with_data_options(f"{line}{_going_on(verb)}", arguments)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.strerror}: make room, or choose another folder with hydra.run.dir=FOLDER"
     return None
 
 
@@ -312,6 +329,19 @@ def without_files(arguments: Sequence[str]) -> list[str]:
     given = ("hydra.output_subdir=", "hydra/job_logging=")
     kept = [a for a in arguments if not a.startswith(given)]
     return [*kept, "hydra.output_subdir=null", "hydra/job_logging=screen"]
+
+
+def _check_options(arguments: list[str]) -> None:
+    """Refuse options that Hydra does not have: its own answer takes a dozen lines."""
+    from hydra._internal.utils import get_args_parser
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}; see --help")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    if parser.parse_args(arguments).experimental_rerun:
+        raise UserError("--experimental-rerun would run whatever its file holds; type the options anew")
 
 
 def _refuse_overwriting(arguments: list[str]) -> None:

@@ -66,7 +66,12 @@ def _death(numbers: str, signal: str) -> str:
     who = f"a loader process of the {' and '.join(sorted(parts))} part" if parts else "a loader process"
     if signal.startswith("Bus error"):
         return f"{who} was killed: {NO_SHARED}"
-    if signal in ("", "Killed", "Terminated"):
+    if not signal:  # torch did not see how
+        return (
+            f"{who} died, because the machine ran short of memory or the decoder of a picture crashed: set "
+            f"data.num_workers=0, or a smaller data.batch_size; `{LOOK}` looks at every file"
+        )
+    if signal in ("Killed", "Terminated"):
         return (
             f"{who} was killed, probably because the machine ran short of memory: set data.num_workers=0, or "
             "fewer than now, or a smaller data.batch_size"

@@ -75,9 +75,11 @@ class SegmentationModule(lightning.LightningModule):
         self.numbers: dict[str, Any] = {}  # what `overlap` makes of it
         self.tables: dict[str, dict[str, Any]] = {}  # what the meters kept of the last test
         self.temperature = 1.0  # of the probabilities that the test looks at; a checkpoint may bring another
-        self._window_loss = self._epoch_loss = torch.zeros(())
+        self.shares: list[Tensor] = []  # losses of the micro-batches of the window at hand, in this process
+        self.window: Tensor | None = None  # its weights, over all processes
+        self.left_out = False  # a callback leaves its optimiser step out: it counts in no number
+        self._epoch_loss = torch.zeros(())
         self._epoch_windows = 0
-        self._window: Tensor | None = None  # weights of the window at hand, over all processes
         self._random_state: Tensor | None = None
         self._plateaus: Schedules = []
         self._plateau_states: list[dict[str, Any]] = []
@@ -96,14 +98,14 @@ class SegmentationModule(lightning.LightningModule):
         batch. Lightning divides by the number of micro-batches and DDP by the number of
         processes; both are undone here.
         """
-        if self._window is None:
+        if self.window is None:
             assert batch.window is not None
-            self._window = self._whole(batch.window)
+            self.window = self._whole(batch.window)
         if batch.names:
-            loss, _ = self.loss(self(batch.image), batch.target, self._window)
+            loss, _ = self.loss(self(batch.image), batch.target, self.window)
         else:  # none of its samples could be read; every process goes on with its window
             loss = self._nothing()
-        self._window_loss = self._window_loss + loss.detach()
+        self.shares.append(loss.detach())
         return loss * (self.trainer.accumulate_grad_batches * self.trainer.world_size)
 
     def _nothing(self) -> Tensor:
@@ -120,14 +122,17 @@ class SegmentationModule(lightning.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the loss of the window that is complete now."""
-        loss = self._whole(self._window_loss)
+        share = sum(self.shares, torch.zeros((), device=self.device))
+        self.window, self.shares = None, []
+        if self.left_out:
+            return
+        loss = self._whole(share)
         step = self.trainer.global_step
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set outside the class
         if every and (step + 1) % every == 0:
             self._show({"train/loss_step": loss}, step)
         self._epoch_loss = self._epoch_loss + loss
         self._epoch_windows += 1
-        self._window, self._window_loss = None, torch.zeros((), device=self.device)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """At the end of an epoch log the mean loss of its optimiser steps and the learning rate.
@@ -139,7 +144,7 @@ class SegmentationModule(lightning.LightningModule):
         if not (self.trainer.is_last_batch or done):
             return
         rate = self.trainer.optimizers[0].param_groups[-1]["lr"]
-        mean = self._epoch_loss / max(1, self._epoch_windows)
+        mean = self._epoch_loss / self._epoch_windows  # no number where every step was left out
         for name, value in (("train/loss", mean), ("lr", rate)):
             self.log(name, value, on_step=False, on_epoch=True, logger=False, batch_size=1)
         self._show({"train/loss": mean, "lr": rate}, self.trainer.global_step - 1)

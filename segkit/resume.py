@@ -111,11 +111,16 @@ def claim(run: Path, going_on: bool, cfg: Any) -> None:
     """
     from omegaconf import OmegaConf
 
-    from segkit.files import write_text
+    from segkit.files import sync, write_text
+    from segkit.lost import spared
 
+    with spared("what the run folder holds beside checkpoints"):
+        sync(run)  # what `resume=` needs is on the disk before there is anything to resume
     if going_on:
         (run / "checkpoints").mkdir(exist_ok=True)
-        write_text(run / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg))
+        for rest in run.rglob(".*.partial"):  # of a life that was killed while it wrote
+            rest.unlink(missing_ok=True)
+        write_text(run / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg), durable=True)
         return
     try:
         (run / "checkpoints").mkdir(parents=True)
@@ -141,7 +146,8 @@ def start_from(
         UserError: No checkpoint, one of other classes or another network, or one within an epoch
             whose steps see another number of pictures.
     """
-    from segkit.checkpoint import checkpoint_path, read_checkpoint
+    from segkit.callback.board import Board
+    from segkit.checkpoint import checkpoint_path
 
     wanted = config["ckpt_path"]
     if wanted is None:
@@ -149,15 +155,15 @@ def start_from(
     if wanted == "last":
         found = _newest_whole(run)
         for logger in loggers:
-            if hasattr(logger, "_kwargs"):  # TensorBoard: readers drop what was written from here on
-                logger._kwargs["purge_step"] = found[1]["global_step"] if found else 0
+            if isinstance(logger, Board):
+                logger.purge_from(found[1]["global_step"] if found else 0)
         if found is None:
             log.warning("%s has no checkpoint yet: starting from the beginning", run)
             return None
         path, content = found
     else:
         path = checkpoint_path(wanted, "last")
-        content = read_checkpoint(path)
+        content = _read_whole(path)
     names, here = content["segkit"]["labels"]["names"], list(module.labels.names)
     if here != names:
         raise UserError(
@@ -189,14 +195,39 @@ def _check_steps(content: dict[str, Any], path: Path, draws: int | None) -> None
     log.warning("%s: from here on it is another training", said)
 
 
+def _read_whole(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of which all parts that training goes on from are there.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    from segkit.checkpoint import read_checkpoint
+
+    content = read_checkpoint(path)
+    if fault := _content_fault(content):
+        raise UserError(f"{path}: a damaged checkpoint (its {fault} is not what training writes)")
+    return content
+
+
+def _content_fault(content: dict[str, Any]) -> str:
+    """The first part of a checkpoint that cannot be gone on from; nothing where all is as it should be."""
+    labels = content["segkit"].get("labels") if isinstance(content["segkit"], dict) else None
+    names = labels.get("names") if isinstance(labels, dict) else None
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+        return "list of classes"
+    weights = content["state_dict"]
+    if not isinstance(weights, dict) or not all(hasattr(v, "shape") for v in weights.values()):
+        return "table of weights"
+    kinds = {"epoch": int, "global_step": int, "loops": dict, "callbacks": dict, "optimizer_states": list}
+    return next((k for k, kind in kinds.items() if not isinstance(content.get(k), kind)), "")
+
+
 def _newest_whole(run: Path) -> tuple[Path, dict[str, Any]] | None:
     """The last checkpoint of a run, or the one before where a disk has damaged the last.
 
     Raises:
         UserError: There are checkpoints, and all are damaged; or a folder is where the last is written.
     """
-    from segkit.checkpoint import read_checkpoint
-
     damages: list[str] = []
     for name in ("last", "previous"):
         path = run / "checkpoints" / f"{name}.ckpt"
@@ -205,7 +236,7 @@ def _newest_whole(run: Path) -> tuple[Path, dict[str, Any]] | None:
         if not path.is_file():
             continue
         try:
-            found = path, read_checkpoint(path)
+            found = path, _read_whole(path)
         except UserError as error:
             damages.append(str(error))
             continue

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from segkit.cli import Preempted, launch, requeued, with_data_options
+from segkit import lost
+from segkit.cli import INCOMPLETE, Preempted, launch, requeued, with_data_options
 from segkit.error import UserError
 from segkit.trust import names
 
@@ -36,11 +37,12 @@ def train(cfg: Any) -> float | None:
     from segkit.report.repeat import outlook
 
     clock = Clock.start()
+    lost.begin()
     build.quiet()
     config = build.plain(cfg)
+    build.check(config)
     if config["ckpt_path"] == "last":
         as_before(config, run)
-    build.check(config)
     _refuse_processes_in_a_sweep(config)
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
     data = build.data(config)
@@ -70,7 +72,18 @@ def train(cfg: Any) -> float | None:
                 _measure(trainer, module, data, run, config)
     finally:
         _conclude(trainer, module, data, run, clock)
+        missing = _say_what_is_missing()
+    if missing:
+        sys.exit(INCOMPLETE)
     return best
+
+
+def _say_what_is_missing() -> bool:
+    """Name what could not be written; return whether the run is incomplete without it."""
+    missing = lost.lost()
+    for kind, why in missing.items():
+        log.error("missing in the run folder, or not the newest: %s (%s)", kind, why)
+    return bool(set(missing) & set(lost.NEEDED))
 
 
 def _measure(trainer: Any, module: Any, data: Any, run: Path, config: dict[str, Any]) -> None:
@@ -92,7 +105,8 @@ def _conclude(trainer: Any, module: Any, data: Any, run: Path, clock: Any) -> No
     on_gpu = trainer.strategy.root_device.type == "cuda"
     gpus = trainer.num_devices * trainer.num_nodes if on_gpu else 0
     skipped = _left_out(trainer)
-    finish_card(run, clock, trainer.global_step, gpus, len(skipped.rows) if skipped else 0)
+    with lost.spared("run.json"):
+        finish_card(run, clock, trainer.global_step, gpus, len(skipped.rows) if skipped else 0)
     if skipped and skipped.rows:
         log.warning("%s", skipped.line())
     log.info("results: %s", run)
@@ -182,13 +196,14 @@ def _calibrate(trainer: Any, module: Any, data: Any, run: Path) -> None:
     fitted = calibrate(net, module.labels, data.eval_dataloader("val"), len(data.part("val")))
     if trainer.is_global_zero:
         say(fitted)
-        keep_temperature(best, fitted.temperature if fitted else 1.0)
+        with lost.spared("the temperature in best.ckpt"):
+            keep_temperature(best, fitted.temperature if fitted else 1.0)
     trainer.strategy.barrier()  # the test reads it
 
 
 def _test(trainer: Any, module: Any, data: Any, run: Path, name: str) -> None:
     """Measure the best checkpoint (the last weights where none was kept) and write its numbers."""
-    from segkit.report.evaluation import Evaluation, write_evaluation
+    from segkit.report.evaluation import Evaluation, numbers_of, write_evaluation
     from segkit.report.table import table
 
     best = run / "checkpoints" / "best.ckpt"
@@ -220,7 +235,10 @@ def _test(trainer: Any, module: Any, data: Any, run: Path, name: str) -> None:
         dict(module.meters),
         skipped.names(split) if (skipped := _left_out(trainer)) else (),
     )
-    print(table(write_evaluation(run, evaluation), about))
+    numbers = None
+    with lost.spared(lost.MEASURED):
+        numbers = write_evaluation(run, evaluation)
+    print(table(numbers or numbers_of(evaluation), about))
 
 
 def main() -> None:

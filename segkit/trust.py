@@ -157,7 +157,8 @@ def names(trust: Any) -> tuple[str, ...]:
     Raises:
         UserError: No list of dotted names.
     """
-    found = [trust] if isinstance(trust, str) else list(trust or ())
+    listed = isinstance(trust, Sequence) and not isinstance(trust, str)
+    found = list(trust) if listed else [] if trust is None else [trust]
     if wrong := [n for n in found if not isinstance(n, str) or not re.fullmatch(r"\w+(\.\w+)*", n)]:
         raise UserError(
             f"trust: '{wrong[0]}' is no name of a package; give a list, such as trust=[mypackage]"

@@ -14,8 +14,10 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
-from lightning.pytorch.loggers import TensorBoardLogger
 
+from segkit.callback.board import Board
+from segkit.files import sync
+from segkit.lost import spared
 from segkit.types import Batch, UserError
 
 log = logging.getLogger(__name__)
@@ -163,9 +165,11 @@ class Last(Checkpoint):
             return
         folder = Path(trainer.default_root_dir) / "checkpoints"
         for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
-                logger.experiment.flush()  # what the checkpoint counts as done is on disk before it
+            if isinstance(logger, Board):
+                logger.save()
         if trainer.is_global_zero:
+            with spared("what the run folder holds beside checkpoints"):
+                sync(folder.parent)  # what the checkpoint counts as done is on disk before it
             keep_previous(folder / "last.ckpt")
         trainer.save_checkpoint(folder / "last.ckpt")
         self._saved_at = time.monotonic()
@@ -186,3 +190,4 @@ def keep_previous(last: Path) -> None:
     with contextlib.suppress(OSError):  # a file system without hard links keeps one checkpoint only
         os.link(last, spare)
         spare.replace(last.with_name("previous.ckpt"))
+    spare.unlink(missing_ok=True)  # it stays where both are one file: nothing came behind `previous`

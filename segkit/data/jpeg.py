@@ -19,14 +19,7 @@ BARE = {0x01, *range(0xD0, 0xD8)}  # markers that nothing follows
 # Segments that may stand in a file: frames, tables, scans, restart intervals, line counts, APPn, COM.
 KNOWN = {*range(0xC0, 0xD0), *range(0xDA, 0xF0), 0xFE} - {0xC8}
 AFTER_CODED = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # a marker that ends coded data
-GREYS = {
-    63,
-    64,
-    65,
-    127,
-    128,
-    129,
-}  # what no data at all decodes to, in CMYK and in all other kinds of colour
+GREYS = {63, 64, 65, 127, 128, 129}  # what no data decodes to, in CMYK and in all other kinds of colour
 NOISE = bytes(i * 37 % 251 for i in range(4096))  # holds no 255, with which a marker would begin
 
 

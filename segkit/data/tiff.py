@@ -115,7 +115,5 @@ class _Form:
             source, start = value, 0
             if number * dtype.itemsize > len(value):
                 source, start = data, int(struct.unpack(self.order + self.link, value)[0])
-            found[tag] = np.frombuffer(
-                source, dtype, number, start
-            )  # raises ValueError where it is too short
+            found[tag] = np.frombuffer(source, dtype, number, start)  # ValueError: too short
         return found

@@ -25,6 +25,9 @@ class WindowLoader:
     on with the next window without reading what has been seen. A window that was interrupted
     is begun again, for its gradients are no part of a checkpoint.
 
+    Attributes:
+        window: The micro-batches of the window at hand, as they were handed out.
+
     Args:
         loader: Reads the batches that ``sampler`` draws.
         sampler: The batch sampler of ``loader``.
@@ -50,6 +53,7 @@ class WindowLoader:
         self.loader, self.sampler = loader, sampler
         self.window_size, self.weigh, self.epoch = window_size, weigh, epoch
         self.limit, self.processed = limit, processed
+        self.window: list[Batch] = []
         self._handed_out = 0
         self._resume_at: dict[str, int] | None = None
 
@@ -66,6 +70,7 @@ class WindowLoader:
         batches = islice(self.loader, end - self.sampler.start)
         while window := list(islice(batches, self.window_size)):
             weights = torch.stack([self.weigh(b.target) for b in window]).sum(0)
+            self.window = window
             for batch in window:
                 self._handed_out += 1
                 yield batch._replace(window=weights)

@@ -194,5 +194,5 @@ def _places(text: str) -> dict[str, int]:
                 found[name] = key.start_mark.line
                 walk(value, f"{name}.")
 
-    walk(yaml.compose(text, yaml.SafeLoader), "")
+    walk(yaml.compose(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)), "")
     return found

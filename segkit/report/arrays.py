@@ -21,7 +21,7 @@ def check_counts(found: Mapping[str, Array]) -> None:
         KeyError: One is missing.
         ValueError: Arrays do not fit each other, or hold something else than they should.
     """
-    images, classes = len(_texts(found, "names")), len(_texts(found, "classes"))
+    classes, images = len(_texts(found, "classes")), len(_texts(found, "names"))
     shapes: dict[str, tuple[int, ...]] = {
         "counts": (images, classes, 3),
         "index": (images,),

@@ -72,7 +72,7 @@ def write_card(
     path = run / "run.json"
     if (kept := read_json(path)) is not None:
         earlier = [row.value for row in kept.rows("resumed")]
-        write_json(path, {**kept.value, "resumed": [*earlier, now]})
+        write_json(path, {**kept.value, "resumed": [*earlier, now]}, durable=True)
         return
     card = {
         **now,
@@ -85,7 +85,7 @@ def write_card(
         "git": _git(),
         "hardware": _hardware(),
     }
-    write_json(path, card)
+    write_json(path, card, durable=True)
 
 
 def finish_card(run: Path, clock: Clock, steps: int, gpus: int, skipped: int = 0) -> None:
@@ -123,7 +123,7 @@ def finish_card(run: Path, clock: Clock, steps: int, gpus: int, skipped: int = 0
         card["resumed"][-1] |= spent
     else:
         card |= spent
-    write_json(path, card)
+    write_json(path, card, durable=True)
 
 
 def _now() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,18 @@ def render(template: str, values: Mapping[str, Any], scripts: Sequence[str] = ("
         values: What the template uses; a name that is missing is an error.
         scripts: Files of `FOLDER` that become the page's script; ``viewer.js`` makes viewers work.
     """
+    script = "".join((FOLDER / name).read_text(encoding="utf-8") for name in scripts)
+    own = {
+        "style": Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
+    return _environment().get_template(template).render({**values, **own})
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Compiling templates takes longer than filling them: it is done once."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -34,13 +47,7 @@ def render(template: str, values: Mapping[str, Any], scripts: Sequence[str] = ("
         lstrip_blocks=True,
     )
     environment.filters |= {"count": count, "percent": percent, "number": number, "short": short}
-    script = "".join((FOLDER / name).read_text(encoding="utf-8") for name in scripts)
-    own = {
-        "style": Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
-        "script": Markup(script),
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    }
-    return environment.get_template(template).render({**values, **own})
+    return environment
 
 
 def data_uri(content: bytes, kind: str) -> str:

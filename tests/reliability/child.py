@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import runpy
 import signal
 import sys
 
@@ -19,6 +20,10 @@ multiprocessing.set_start_method(
     "fork", force=True
 )  # as from a shell; else that of this process's own parent
 sys.argv = ["segkit", *ARGUMENTS]
+
+FAULTS = runpy.run_path(os.path.join(os.path.dirname(globals()["__file__"]), "fault.py"))  # noqa: PTH118, PTH120
+for name, options in globals().get("faults", []):
+    FAULTS[name](**options)
 
 from segkit.train import main  # noqa: E402
 

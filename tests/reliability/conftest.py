@@ -27,14 +27,21 @@ SMALL = [
     *("trainer.max_epochs=6", "threads=1", "optimizer.lr=1e-2", "trainer.log_every_n_steps=1"),
     *("callback.pictures.count=0", "callback.plots=null", "test=false"),
 ]
+PLAIN = ["model.depth=2", "model.base_width=4", "callback.last.every_n_steps=1"]
 
 
 class Started:
     """A command that runs."""
 
-    def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        folder: Path,
+        *faults: tuple[str, dict[str, Any]],
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.log = folder / "output.txt"
-        given = {"arguments": arguments, "folder": str(folder), "log": str(self.log)}
+        given = {"arguments": arguments, "folder": str(folder), "log": str(self.log), "faults": list(faults)}
         given["environment"] = environment or {}
         self.process = SERVER.Process(target=runpy.run_path, args=(str(CHILD), given))
         self.process.start()
@@ -67,7 +74,8 @@ class Started:
 
 
 @pytest.fixture(scope="session")
-def start() -> Callable[[list[str], Path], Started]:
+def start() -> Callable[..., Started]:
+    """``start(arguments, folder, *faults)``: a fault is a function of fault.py and what it takes."""
     return Started
 
 
@@ -75,6 +83,21 @@ def start() -> Callable[[list[str], Path], Started]:
 def small() -> list[str]:
     """A training of six epochs of three windows that takes a second."""
     return SMALL
+
+
+@pytest.fixture(scope="session")
+def whole(small, tmp_path_factory) -> Path:
+    """The run of ``PLAIN`` that nothing happened to."""
+    folder = tmp_path_factory.mktemp("whole")
+    begun = Started([*small, *PLAIN, "hydra.run.dir=run"], folder)
+    assert begun.wait() == 0, begun.text()
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def plain(small) -> list[str]:
+    """The options of ``whole``: with a checkpoint after each step, of which there are eighteen."""
+    return [*small, *PLAIN]
 
 
 def same(a: Any, b: Any, where: str = "") -> list[str]:

@@ -9,96 +9,126 @@ import runpy
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 HERE = Path(__file__).parent
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["segkit.build", "segkit.train", "segkit.report.evaluation", "hydra"])
-PATIENCE = 60.0  # seconds without progress (code in C cannot be interrupted) until a process is killed
+PATIENCE = 120.0  # seconds without progress (code in C cannot be interrupted) until a process is killed
+
+Tasks = dict[str, range]
+
+
+class Finding(NamedTuple):
+    """A file that is not taken as it should be.
+
+    Attributes:
+        reader: Name of the reader.
+        number: Of the file; -1: a whole one.
+        what: In short.
+        where: A traceback, or what was printed.
+    """
+
+    reader: str
+    number: int
+    what: str
+    where: str
 
 
 class Outcome(NamedTuple):
-    """What became of a reader's files.
+    """What became of the files of one reader.
 
     Attributes:
-        inputs: How many there were.
         used: How many were read.
         refused: How many were refused in one line.
-        findings: Number of the file, what is wrong, and where.
-        seconds: Of the slowest process.
+        seconds: Of a processor.
         memory: Bytes by which the largest process grew.
     """
 
-    inputs: int
-    used: int
-    refused: int
-    findings: list[tuple[int, str, str]]
-    seconds: float
-    memory: int
-
-    def kinds(self) -> dict[str, tuple[int, int, str]]:
-        """Each kind of finding with how many there are and the first of them."""
-        found: dict[str, tuple[int, int, str]] = {}
-        for number, what, where in sorted(self.findings):
-            count, first, text = found.get(what, (0, number, where))
-            found[what] = (count + 1, first, text)
-        return found
+    used: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+    memory: int = 0
 
 
-def run_reader(name: str, count: int, run: Path, processes: int = 1) -> Outcome:
-    """Show a reader its files 0, 1, ... ``count - 1``; ``run`` is a finished run, whose files are seeds."""
+def fuzz(tasks: Tasks, run: Path, processes: int = 1) -> tuple[dict[str, Outcome], list[Finding]]:
+    """Show readers their files.
+
+    Args:
+        tasks: Name of a reader -> numbers of its files.
+        run: A finished run, whose files are seeds.
+        processes: How many work at once.
+    """
     with tempfile.TemporaryDirectory() as place:
-        jobs = [_Job(name, range(i, count, processes), Path(place) / str(i), run) for i in range(processes)]
-        while any([job.watch() for job in jobs]):
+        shares = [{n: r[i::processes] for n, r in tasks.items()} for i in range(processes)]
+        jobs = [_Job(share, Path(place) / str(i), run) for i, share in enumerate(shares)]
+        while any([job.watch() for job in jobs]):  # noqa: C419 - all of them, each time
             time.sleep(0.02)
-        findings = [f for job in jobs for f in job.findings]
-    used, refused = (sum(job.total[key] for job in jobs) for key in ("used", "refused"))
-    seconds, memory = (max(job.total[key] for job in jobs) for key in ("seconds", "memory"))
-    return Outcome(count, used, refused, findings, seconds, memory)
+        found = {name: _sum([job.outcome(name) for job in jobs]) for name in tasks}
+        return found, [finding for job in jobs for finding in job.findings]
+
+
+def kinds(findings: list[Finding]) -> str:
+    """Each kind of finding with how many there are, and the first of them."""
+    first: dict[tuple[str, str], list[Finding]] = {}
+    for finding in sorted(findings):
+        first.setdefault((finding.reader, finding.what), []).append(finding)
+    return "\n".join(
+        f"{reader}: {what} ({len(found)} files, the first is number {found[0].number})\n{found[0].where}"
+        for (reader, what), found in first.items()
+    )
+
+
+def cores() -> int:
+    """How many processes may work at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _sum(parts: list[Outcome]) -> Outcome:
+    used, refused, seconds, memory = zip(*parts, strict=True)
+    return Outcome(sum(used), sum(refused), sum(seconds), max(memory))
 
 
 class _Job:
     """The files of one process, and of those that take its place where it dies."""
 
-    def __init__(self, name: str, numbers: range, folder: Path, run: Path) -> None:
-        self.name, self.numbers, self.folder, self.run = name, numbers, folder, run
-        self.total: dict[str, Any] = {"used": 0, "refused": 0, "seconds": 0.0, "memory": 0}
-        self.findings: list[tuple[int, str, str]] = []
+    def __init__(self, tasks: Tasks, folder: Path, run: Path) -> None:
+        self.tasks, self.folder, self.run = tasks, folder, run
+        self.findings: list[Finding] = []
         folder.mkdir()
         self._start()
 
     def _start(self) -> None:
-        for name in ("result.json", "progress"):
-            (self.folder / name).unlink(missing_ok=True)
-        given = {"NAME": self.name, "NUMBERS": self.numbers, "PLACE": str(self.folder), "RUN": str(self.run)}
+        (self.folder / "progress").unlink(missing_ok=True)
+        given = {"TASKS": self.tasks, "PLACE": str(self.folder), "RUN": str(self.run)}
         self.process = SERVER.Process(target=runpy.run_path, args=(str(HERE / "start.py"), given))
         self.process.start()
         self.moved, self.last = time.monotonic(), ""
 
     def watch(self) -> bool:
         """Whether there is something left to do."""
-        if not self.numbers:
+        if not self.tasks:
             return False
         if self.process.is_alive():
             self._watch_progress()
             return True
         self.process.join()
-        file = self.folder / "result.json"
-        if file.is_file():
-            result = json.loads(file.read_text())
-            self._collect()
-            for key in ("used", "refused", "seconds"):
-                self.total[key] += result[key]
-            self.total["memory"] = max(self.total["memory"], result["memory"])
-            self.numbers = range(0)
-            return False
-        self._died()
-        return bool(self.numbers)
+        self._collect()
+        if self.process.exitcode == 0:
+            self.tasks = {}
+        else:
+            self._died()
+        return bool(self.tasks)
+
+    def outcome(self, name: str) -> Outcome:
+        """What became of the files of a reader (of which those before a crash are not counted)."""
+        file = self.folder / f"{name}.json"
+        return Outcome(**json.loads(file.read_text())) if file.is_file() else Outcome()
 
     def _collect(self) -> None:
         file = self.folder / "findings.txt"
         lines = file.read_text().splitlines() if file.is_file() else []
-        self.findings += [(number, what, where) for number, what, where in map(json.loads, lines)]
+        self.findings += [Finding(*json.loads(line)) for line in lines]
         file.unlink(missing_ok=True)
 
     def _watch_progress(self) -> None:
@@ -116,19 +146,18 @@ class _Job:
 
     def _died(self) -> None:
         """Note the file that did it, and go on with the next."""
-        self._collect()
-        at, code = self._progress(), self.process.exitcode
+        name, _, number = self._progress().partition("\n")
         noise = self.folder / "noise.txt"
-        said = noise.read_text(errors="replace") if noise.is_file() else "it did not start"
-        number = int(at) if at else -1
-        what = "hang" if code == -9 else f"crash ({code})"
-        self.findings.append((number, what, said[-1500:]))
-        rest = [n for n in self.numbers if n > number] if at else []
-        self.numbers = range(rest[0], rest[-1] + 1, self.numbers.step) if rest else range(0)
-        if self.numbers:
+        said = noise.read_text(errors="replace")[-1500:] if noise.is_file() else ""
+        what = "hang" if self.process.exitcode == -9 else f"crash ({self.process.exitcode})"
+        self.findings.append(Finding(name, int(number or -1), what, said))
+        names = list(self.tasks)
+        if name not in names or not number:
+            self.tasks = {}
+            return
+        left = {n: self.tasks[n] for n in names[names.index(name) + 1 :]}
+        rest = [n for n in self.tasks[name] if n > int(number)] if number != "-1" else []
+        here = {name: self.tasks[name][-len(rest) :]} if rest else {}
+        self.tasks = {**here, **left}
+        if self.tasks:
             self._start()
-
-
-def cores() -> int:
-    """How many processes may work at once."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -153,7 +153,8 @@ def _mask(masks: Any) -> Callable[[Path], Read]:
                 assert target is not None
                 assert set(np.unique(target)) <= {0, 1, 2, 3, 4}
             except UserError as error:
-                assert row.mask_error, f"no fault, but {error}"
+                if not row.mask_error:
+                    raise AssertionError(f"no fault, but {error}") from error
                 raise
             assert not row.mask_error, row.mask_error
             assert row.mask_size == values.shape == _sized(path)

@@ -22,12 +22,16 @@ class Reader(NamedTuple):
         prepare: Gets an empty folder; returns a function that writes a file there and reads it.
             That raises `UserError`, or returns; what is wrong with what it returns it asserts.
         makers: Ways to make a damaged file of the seeds, chosen in equal shares.
+        seldom: One of so many of the files that are asked for is shown: some take long.
+        slow: Fewer of its files are shown in every run of the tests.
     """
 
     name: str
     seeds: Sequence[bytes]
     prepare: Callable[[Path], Read]
     makers: tuple[Make, ...] = (damage,)
+    seldom: int = 1
+    slow: bool = False
 
     def case(self, number: int) -> bytes:
         """The damaged file of a number."""

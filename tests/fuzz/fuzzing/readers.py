@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fuzzing.commands import command_reader
+from fuzzing.listings import LISTING_READERS
 from fuzzing.pictures import PICTURE_READERS
 from fuzzing.reader import Reader
 from fuzzing.runs import run_readers
@@ -16,4 +18,13 @@ def readers(run: Path) -> dict[str, Reader]:
     Args:
         run: A finished run, whose files are seeds.
     """
-    return {reader.name: reader for reader in (*PICTURE_READERS, *TABLE_READERS, *run_readers(run))}
+    return {
+        reader.name: reader
+        for reader in (
+            *PICTURE_READERS,
+            *TABLE_READERS,
+            *LISTING_READERS,
+            *run_readers(run),
+            command_reader(run),
+        )
+    }

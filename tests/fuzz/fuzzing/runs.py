@@ -133,10 +133,9 @@ def _resumed(run: Path, name: str) -> Callable[[Path], Read]:
 
         def read(data: bytes) -> None:
             (here / name).write_bytes(data)
-            HydraConfig.instance().set_config(composed.copy())
+            HydraConfig.instance().set_config(composed)
             config = build.plain(config_of(here, ["++seed=3"]))
             build.check(config)
-            _page(here)
 
         return read
 
@@ -335,6 +334,7 @@ def run_readers(run: Path) -> list[Reader]:
             "compare metrics.json", seeds(numbers), _compared(run, numbers), (damage, json_maker(numbers))
         ),
         Reader("compare counts.npz", seeds(counts), _compared(run, counts), (damage, zip_with, _npz_with)),
+        Reader("report config.yaml", seeds(config), _reported(run, config), (damage, yaml_maker(config))),
         Reader("config.yaml", seeds(config), _resumed(run, config), (damage, yaml_maker(config))),
         Reader(
             "overrides.yaml", seeds(overrides), _reported(run, overrides), (damage, yaml_maker(overrides))

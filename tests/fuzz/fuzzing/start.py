@@ -11,4 +11,4 @@ torch.set_num_threads(1)
 from fuzzing.child import work  # noqa: E402
 
 given = globals()
-work(given["NAME"], given["NUMBERS"], given["PLACE"], given["RUN"])
+work(given["TASKS"], given["PLACE"], given["RUN"])

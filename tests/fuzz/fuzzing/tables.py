@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,11 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from fuzzing.engine import damage
-from fuzzing.reader import Make, Read, Reader
+from fuzzing.engine import damage, png_with
+from fuzzing.reader import Read, Reader
 from fuzzing.tree import csv_with, json_with, yaml_with
-from segkit.data.ade20k import ade20k
-from segkit.data.camvid import camvid
-from segkit.data.cityscapes import cityscapes
 from segkit.data.coco import coco
 from segkit.data.csv import csv
-from segkit.data.folder import folder
 from segkit.data.frozen import HASH_MARK, read_split, write_split
 from segkit.data.labelme import labelme
 from segkit.data.labels import labels_yaml, read_labels
@@ -73,13 +68,13 @@ def _labels(home: Path) -> Read:
     return read
 
 
-def _pictures(home: Path, *names: str) -> None:
+def pictures(home: Path, *names: str) -> None:
     for name in names:
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (6, 4), 1 if "mask" in name else 0).save(home / name)
 
 
-def _first(source: Source) -> None:
+def first(source: Source) -> None:
     """Names are safe to write below a folder; what is listed can be read, or is refused in one line."""
     for sample in source.samples:
         parts = Path(sample.name).parts
@@ -90,11 +85,11 @@ def _first(source: Source) -> None:
 
 
 def _csv(home: Path) -> Read:
-    _pictures(home, "i/a.png", "i/b.png", "i/c.png", "mask/a.png", "mask/b.png", "mask/c.png")
+    pictures(home, "i/a.png", "i/b.png", "i/c.png", "mask/a.png", "mask/b.png", "mask/c.png")
 
     def read(data: bytes) -> None:
         (home / "table.csv").write_bytes(data)
-        _first(csv(home, {"names": ["x", "y"]}, file="table.csv"))
+        first(csv(home, {"names": ["x", "y"]}, file="table.csv"))
 
     return read
 
@@ -140,20 +135,33 @@ COCO = {
     "images": [{"id": i, "file_name": f"{n}.png", "height": 4, "width": 6} for i, n in enumerate("ab")],
     "categories": [{"id": 1, "name": "cat", "color": [1, 2, 3]}, {"id": 7, "name": "dog", "isthing": 1}],
     "annotations": [
-        {"id": 1, "image_id": 0, "category_id": 1, "iscrowd": 0, "segmentation": [POLYGON], "bbox": [1, 1, 3, 2]},
-        {"id": 2, "image_id": 0, "category_id": 7, "iscrowd": 1, "segmentation": {"size": [4, 6], "counts": [3, 9, 12]}},
+        {
+            "id": 1,
+            "image_id": 0,
+            "category_id": 1,
+            "iscrowd": 0,
+            "segmentation": [POLYGON],
+            "bbox": [1, 1, 3, 2],
+        },
+        {
+            "id": 2,
+            "image_id": 0,
+            "category_id": 7,
+            "iscrowd": 1,
+            "segmentation": {"size": [4, 6], "counts": [3, 9, 12]},
+        },
         {"id": 3, "image_id": 1, "category_id": 7, "segmentation": {"size": [4, 6], "counts": "5220007"}},
     ],
-}  # fmt: skip
+}
 
 
 def _coco(home: Path) -> Read:
-    _pictures(home, "images/a.png", "images/b.png")
+    pictures(home, "images/a.png", "images/b.png")
 
     def read(data: bytes) -> None:
         (home / "a.json").write_bytes(data)
         source = coco(home, annotations="a.json", images="images")
-        _first(source)
+        first(source)
         for sample in source.samples[1:]:
             source.read(sample)
 
@@ -175,17 +183,22 @@ KINDS = [
     {"label": "dog", "shape_type": "oriented_rectangle", "points": [[1, 1], [4, 1], [4, 3], [1, 3]]},
 ]
 LABELME = {
-    "version": "5.0.1", "flags": {}, "shapes": KINDS, "imagePath": "a.png", "imageData": None,
-    "imageHeight": 4, "imageWidth": 6,
-}  # fmt: skip
+    "version": "5.0.1",
+    "flags": {},
+    "shapes": KINDS,
+    "imagePath": "a.png",
+    "imageData": None,
+    "imageHeight": 4,
+    "imageWidth": 6,
+}
 
 
 def _labelme(home: Path) -> Read:
-    _pictures(home, "a.png")
+    pictures(home, "a.png")
 
     def read(data: bytes) -> None:
         (home / "a.json").write_bytes(data)
-        _first(labelme(home))
+        first(labelme(home))
 
     return read
 
@@ -203,112 +216,35 @@ def _list(rng: random.Random, seeds: Sequence[bytes]) -> bytes:
 
 def _voc(home: Path) -> Read:
     for name in "abc":
-        _pictures(home, f"VOC2012/JPEGImages/{name}.jpg", f"VOC2012/SegmentationClass/{name}.png")
+        pictures(home, f"VOC2012/JPEGImages/{name}.jpg", f"VOC2012/SegmentationClass/{name}.png")
     lists = home / "VOC2012/ImageSets/Segmentation"
     lists.mkdir(parents=True)
     (lists / "val.txt").write_text("c\n")
 
     def read(data: bytes) -> None:
         (lists / "train.txt").write_bytes(data)
-        _first(voc(home))
+        first(voc(home))
 
     return read
 
 
 def _pets(home: Path) -> Read:
     for name in "abc":
-        _pictures(home, f"images/{name}.jpg", f"mask/{name}.png")
+        pictures(home, f"images/{name}.jpg", f"mask/{name}.png")
     (home / "annotations").mkdir()
     (home / "mask").rename(home / "annotations/trimaps")
     (home / "annotations/test.txt").write_text("c 1 1 1\n")
 
     def read(data: bytes) -> None:
         (home / "annotations/trainval.txt").write_bytes(data)
-        _first(pets(home))
+        first(pets(home))
 
     return read
 
 
-LISTINGS: dict[str, tuple[Callable[[Path], Source], list[str]]] = {
-    "ade20k": (ade20k, [f"{k}/{p}/{p}_{i}.{s}" for k, s in (("images", "jpg"), ("annotations", "png"))
-                        for p in ("training", "validation") for i in "12"]),
-    "camvid": (camvid, [f"{p}{k}/{p}TP_{i}.png" for p in ("train", "val") for k in ("", "annot") for i in "12"]),
-    "cityscapes": (cityscapes, [f"{k}/{p}/x/{p}_{i}_{s}.png" for k, s in (("leftImg8bit", "leftImg8bit"),
-                   ("gtFine", "gtFine_labelIds")) for p in ("train", "val") for i in "12"]),
-    "folder": (lambda home: folder(home, {"names": ["x", "y"]}, group="^([^_]+)_"),
-               [f"{k}/{p}/a_{i}.png" for k in ("images", "masks") for p in ("train", "val") for i in "12"]),
-    "planes": (planes, [*(f"images/{i}.png" for i in "12"), *(f"masks/{c}/{i}.png" for c in "ab" for i in "12")]),
-}  # fmt: skip
-
-
-def _names_with(names: Sequence[str]) -> Make:
-    """Names of files, of which some are odd, doubled, missing, or lie elsewhere."""
-
-    def make(rng: random.Random, _: Sequence[bytes]) -> bytes:
-        found = list(names)
-        for _ in range(rng.choice((1, 1, 2, 4))):
-            at = rng.randrange(len(found)) if found else 0
-            name = found.pop(at) if found else "x.png"
-            stem, dot, suffix = name.rpartition(".")
-            odd = (
-                "ü",
-                "\u202e",
-                " ",
-                "\n",
-                "%s",
-                "'",
-                "a" * 200,
-                ".",
-                "..",
-                "~",
-                "$x",
-                "\udcff",
-                "{class}",
-                "*",
-                "[",
-            )
-            swaps = (
-                f"{stem}{rng.choice(odd)}{dot}{suffix}",
-                f"{stem}.{rng.choice(('PNG', 'jpeg', 'txt', 'tif', ''))}",
-                f"{rng.choice(odd)}/{name}",
-                name.replace("/", f"{rng.choice(odd)}/", 1),
-                f"{name}/{name}",
-                name.upper(),
-                name.replace("/", "/deep/", 1),
-            )
-            found += rng.choice(([], [rng.choice(swaps)], [name, rng.choice(swaps)]))
-        return json.dumps(found).encode()
-
-    return make
-
-
-def _listing(name: str) -> Callable[[Path], Read]:
-    make, _ = LISTINGS[name]
-
-    def prepare(home: Path) -> Read:
-        _pictures(home, "mask/picture.png")
-        picture, root = (home / "mask/picture.png").read_bytes(), home / "root"
-
-        def read(data: bytes) -> None:
-            shutil.rmtree(root, ignore_errors=True)
-            root.mkdir()
-            for file in json.loads(data):
-                path = root / file
-                try:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(picture)
-                except OSError:  # a file and a folder of one name, a name that is too long
-                    continue
-            _first(make(root))
-
-        return read
-
-    return prepare
-
-
 def _planes(home: Path) -> Read:
     """One file of several that make a target is damaged."""
-    _pictures(home, "images/1.png", "masks/a/1.png", "masks/b/1.png")
+    pictures(home, "images/1.png", "masks/a/1.png", "masks/b/1.png")
 
     def read(data: bytes) -> None:
         (home / "masks/b/1.png").write_bytes(data)
@@ -327,17 +263,27 @@ def _plane_seeds() -> list[bytes]:
 
 
 TABLE_READERS = [
-    Reader("label space", _texts(SPACES, yaml.safe_dump), _labels, (damage, yaml_with(SPACES), yaml_with(SPACES))),
+    Reader(
+        "label space", _texts(SPACES, yaml.safe_dump), _labels, (damage, yaml_with(SPACES), yaml_with(SPACES))
+    ),
     Reader("colour label space", _texts([COLOR], yaml.safe_dump), _labels, (damage, yaml_with([COLOR]))),
-    Reader("samples csv", [b"\n".join(",".join(r).encode() for r in t) for t in TABLES], _csv, (damage, csv_with(TABLES))),
+    Reader(
+        "samples csv",
+        [b"\n".join(",".join(r).encode() for r in t) for t in TABLES],
+        _csv,
+        (damage, csv_with(TABLES)),
+    ),
     Reader("split csv", _split_seeds(), _split, (damage, csv_with([SPLIT]))),
     Reader("coco json", _texts([COCO], json.dumps), _coco, (damage, json_with([COCO]), json_with([COCO]))),
-    Reader("labelme json", _texts([LABELME], json.dumps), _labelme, (damage, json_with([LABELME]), json_with([LABELME]))),
-    Reader("voc list", [b"a\nb\n", b"/JPEGImages/a.jpg /SegmentationClass/a.png\nb\n"], _voc, (damage, _list)),
-    Reader("pets list", [b"a 1 1 1\nb 2 1 1\n"], _pets, (damage, _list)),
-    Reader("plane", _plane_seeds(), _planes, (damage,)),
-    *(
-        Reader(f"names {name}", [json.dumps(files).encode()], _listing(name), (_names_with(files),))
-        for name, (_, files) in LISTINGS.items()
+    Reader(
+        "labelme json",
+        _texts([LABELME], json.dumps),
+        _labelme,
+        (damage, json_with([LABELME]), json_with([LABELME])),
     ),
-]  # fmt: skip
+    Reader(
+        "voc list", [b"a\nb\n", b"/JPEGImages/a.jpg /SegmentationClass/a.png\nb\n"], _voc, (damage, _list)
+    ),
+    Reader("pets list", [b"a 1 1 1\nb 2 1 1\n"], _pets, (damage, _list)),
+    Reader("plane", _plane_seeds(), _planes, (damage, png_with)),
+]
