@@ -47,12 +47,12 @@ class Pair:
         (folder / "spy" / "sitecustomize.py").write_text(SPY)
         whole = start([*EXACT, *ONE, "trainer.accumulate_grad_batches=4", "hydra.run.dir=one"], folder)
         spied = {"SPY": f"{folder}/spy/", "PYTHONPATH": f"{folder}/spy:{os.environ.get('PYTHONPATH', '')}"}
-        begun = start([*EXACT, *TWO, "trainer.accumulate_grad_batches=2", "hydra.run.dir=two"], folder, spied)
+        begun = start([*EXACT, *TWO, "trainer.accumulate_grad_batches=2", "hydra.run.dir=two"], folder, environment=spied)
         begun.until(lambda: epochs(self.two) >= 1)
         (self.second,) = begun.others()
         os.kill(self.second, signal.SIGTERM)
         self.stopped = begun.wait(), begun.text()
-        resumed = start(["resume=two"], folder, spied)
+        resumed = start(["resume=two"], folder, environment=spied)
         self.ended = resumed.wait(), resumed.text()
         assert whole.wait() == 0
 

@@ -26,12 +26,12 @@ def test_the_same_command_goes_on_when_slurm_has_queued_it_again(start, small, d
     early.until(lambda: (run / ".hydra" / "config.yaml").is_file())
     early.send(signal.SIGTERM)  # before there is anything to save
     assert early.wait() == 75, early.text()
-    stopped = start(command, tmp_path, AGAIN)
+    stopped = start(command, tmp_path, environment=AGAIN)
     stopped.until(lambda: epochs(run) >= 2)
     stopped.send(signal.SIGUSR1)
     assert stopped.wait() == 75, stopped.text()
     done = epochs(run)
-    resumed = start(command, tmp_path, AGAIN)
+    resumed = start(command, tmp_path, environment=AGAIN)
     assert resumed.wait() == 0, resumed.text()
     assert resumed.text().count("epoch 1 of 6") == 2  # of the whole run, and once of this
     assert 2 <= done < 6
