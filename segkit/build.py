@@ -114,7 +114,9 @@ def _check_monitor(monitor: str, labels: LabelSpace) -> None:
 
 def check_node(prefix: str, node: Config, also: tuple[str, ...] = ()) -> None:
     """Compare the values of a node with the signature of its ``_target_`` (see `check_values`)."""
-    target = node["_target_"]
+    target = node.get("_target_") if isinstance(node, Mapping) else None
+    if not isinstance(target, str):
+        raise UserError(f"{prefix}={str(node)[:60]}: nothing can be made of that (it has no _target_)")
     try:
         found = get_object(target)
     except Exception as error:  # importing can raise anything

@@ -33,6 +33,13 @@ def parameters(target: Callable[..., Any]) -> dict[str, Any]:
     return {n: hints.get(n, Any) for n in signature.parameters}
 
 
+def required(target: Callable[..., Any]) -> list[str]:
+    """Names of what a class or function takes that has no default."""
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    taken = inspect.signature(target).parameters.values()
+    return [p.name for p in taken if p.default is inspect.Parameter.empty and p.kind not in kinds]
+
+
 def check_values(
     prefix: str, values: Mapping[str, Any], target: Callable[..., Any], also: tuple[str, ...] = ()
 ) -> None:

@@ -70,6 +70,6 @@ def check_size(path: Path, width: int, height: int) -> None:
 def too_large(path: Path, found: str = "has") -> UserError:
     """Say how large a picture may be, and by which key."""
     return UserError(
-        f"{path} {found} more pixels than data.max_pixels={max_pixels()} allows; raise that, or cut the "
-        "picture into tiles"
+        f"{path} {found} more pixels than data.max_pixels={max_pixels()} allows; raise that, "
+        "or cut the picture into tiles"
     )

@@ -13,7 +13,7 @@ import yaml  # type: ignore[import-untyped,unused-ignore]
 from segkit.data.labels import read_labels
 from segkit.data.limit import allow_pixels
 from segkit.paths import CONF_DIR
-from segkit.schema import check_values, fits, parameters
+from segkit.schema import check_values, fits, parameters, required
 from segkit.types import LabelSpace, Source, UserError
 
 # A step upwards, an absolute path on Windows, a zero byte, or bytes that are no text in UTF-8.
@@ -42,7 +42,13 @@ def make_source(
         raise UserError("no data is chosen: add data=folder, data=csv, data=streets or another of conf/data")
     allow_pixels(node.get("max_pixels"))
     own = {k: v for k, v in node.items() if k not in loader_keys()}
-    target = get_object(own["_target_"])
+    try:
+        target = get_object(own["_target_"])
+    except Exception as error:  # importing can raise anything
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"data._target_={own['_target_']}: there is no such thing ({reason})") from None
+    # What is needed and not there is not set: each source says what should stand there.
+    own = {**dict.fromkeys(required(target)), **own}
     check_values("data", {k: v for k, v in own.items() if k != "labels" or v is not None}, target)
     given = own.pop("labels", None)
     space = _labels(given if labels is None else labels, target)

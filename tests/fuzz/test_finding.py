@@ -186,3 +186,22 @@ def test_a_command_line_that_cannot_be_is_refused_in_one_line(verb, arguments, m
     assert "Traceback" not in done.err
     assert len([line for line in done.err.splitlines() if "error: " in line]) == 1
     assert message in done.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data=folder", "+data.labels=binary"], "data.root is not set"),
+        (["data=csv"], "data.labels is not set"),
+        (["metric.boundary=true"], "metric.boundary=True: nothing can be made of that"),
+        (["++data._target_={a: 1}"], "evaluate"),
+    ],
+    ids=str,
+)
+def test_other_data_that_is_not_all_there_is_refused_in_one_line(
+    arguments, message, command, finished, tmp_path
+):
+    done = command("evaluate", f"run={finished}", *arguments, "hydra.run.dir=out", cwd=tmp_path)
+    assert done.code == 2, done.out + done.err
+    assert message in done.err.splitlines()[-1]
+    assert "Traceback" not in done.err
