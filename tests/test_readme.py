@@ -30,7 +30,9 @@ def _blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-LINES = sorted({line for b in _blocks("bash") for line in b.splitlines() if "segkit." in line})
+LINES = sorted(
+    {li for b in _blocks("bash") for li in b.replace("\\\n", " ").splitlines() if "segkit." in li}
+)
 
 
 @pytest.mark.parametrize("line", LINES)

@@ -107,7 +107,7 @@ def golden_run(finished, tmp_path, monkeypatch):
     loaded = checkpoint.load(finished)
     config = {**loaded.config, "data": {**loaded.config["data"], "fit": "crop"}}  # pictures at their own size
     oracle = loaded._replace(config=config, labels=space(4), net=Oracle())
-    monkeypatch.setattr(checkpoint, "load", lambda _: oracle)
+    monkeypatch.setattr(checkpoint, "load", lambda *_: oracle)
     return tmp_path
 
 

@@ -115,7 +115,7 @@ def test_a_folder_without_counts_and_a_damaged_one_are_one_line(write_run, count
             read_stored(run)
         assert "\n" not in str(refused.value)
     np.savez(run / "counts.npz", counts=np.zeros((4, 5, 3)))
-    with pytest.raises(UserError, match=r"lacks 'classes'"):
+    with pytest.raises(UserError, match=r"lacks '(classes|names)'"):
         read_stored(run)
     (run / "counts.npz").write_bytes(whole)
     (run / "metrics.json").write_text("{")
