@@ -4,9 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 SPHINX := $(VENV)/.installed-docs
+AUDIT  := $(VENV)/.installed-audit
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test soak lint format typecheck bench docs clean
+.PHONY: help setup train test soak lint format typecheck bench docs audit clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,7 +26,7 @@ test: $(STAMP) ## run the tests (under 10 minutes on 2 cores)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 soak: $(STAMP) ## kill runs a hundred times and compare every bit (under 60 minutes on 2 cores)
-	$(BIN)/python -m pytest -m soak -s tests/reliability
+	$(BIN)/python -m pytest -m soak -s tests/reliability tests/hostile
 
 lint: $(STAMP) ## check style and formatting
 	$(BIN)/ruff check .
@@ -46,6 +47,17 @@ docs: $(SPHINX) ## build the documentation as a site: build/docs/index.html
 
 $(SPHINX): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
+
+audit: $(AUDIT) ## look up known weaknesses of what is installed in .venv (asks pypi.org)
+	$(BIN)/python -m pip list --format=freeze --exclude-editable | sed 's/+.*//' > $(AUDIT).txt
+	@$(BIN)/python -m pip_audit --strict --disable-pip --no-deps --progress-spinner off -r $(AUDIT).txt \
+	  > $(AUDIT).log 2>&1; code=$$?; \
+	if grep -qE '^(Name |No known)' $(AUDIT).log; then cat $(AUDIT).log; exit $$code; fi; \
+	echo "audit: no answer about every package, so nothing is known ($$(tail -n 1 $(AUDIT).log)); try again where pypi.org can be reached" >&2; exit 1
+
+$(AUDIT): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.7'
 	touch $@
 
 clean: ## remove everything that can be made again, except runs

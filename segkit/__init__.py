@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from segkit.dump import Replayed
     from segkit.infer.predictor import Predictor
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "load", "replay"]
 
 
 def load(
@@ -37,3 +38,25 @@ def load(
     from segkit.checkpoint import predictor  # torch and Lightning take seconds to import
 
     return predictor(path, device, threshold, trust)
+
+
+def replay(path: str | Path, device: str = "cpu") -> list[Replayed]:
+    """Run the micro-batches again that gave a loss or a gradient which is no number, and print them.
+
+    Args:
+        path: ``nan/step_N.ckpt`` of a run folder. It is loaded as data: nothing in it is executed.
+        device: Where the network runs, such as ``cpu`` or ``cuda:0``.
+
+    Returns:
+        One row per micro-batch: its samples, loss, largest gradient, and the first layer whose
+        output is no number.
+
+    Raises:
+        UserError: The file is no such dump.
+    """
+    from segkit.dump import replay as run_again  # torch and Lightning take seconds to import
+
+    rows = run_again(path, device)
+    for row in rows:
+        print(row)
+    return rows

@@ -26,6 +26,7 @@ from segkit import __version__
 from segkit.augment.crop import check_classes
 from segkit.augment.fit import stretch, stretch_target
 from segkit.callback.disk import DurableIO
+from segkit.callback.nan import NanGuard
 from segkit.callback.skipped import LeftOut
 from segkit.cli import check_threshold
 from segkit.data.datamodule import SegmentationData
@@ -92,6 +93,7 @@ def check_metric(values: Config) -> None:
 
 def _check_own_keys(config: Config) -> None:
     """The keys that are no argument of a target."""
+    check_values("training", config["training"], NanGuard)
     check_threshold(config["threshold"])
     for key, low in (("seed", 0), ("threads", 1)):
         value = config[key]
@@ -161,25 +163,32 @@ def meters(values: Config, labels: LabelSpace) -> dict[str, ImageTable]:
     return made
 
 
-def loss(values: Config, data: SegmentationData) -> Any:
-    """The loss with its class weights, which may need the training masks."""
-    values = dict(values)
-    scheme = values.pop("class_weights", None)
-    weights = None
-    if scheme is not None:
-        given = np.zeros((0, data.source.labels.num_classes))  # a list needs no counting
-        counts = data.pixel_counts() if isinstance(scheme, str) else given
-        weights = torch.tensor(class_weights(scheme, counts))
-        shown = ", ".join(f"{n} {w:.3g}" for n, w in zip(data.source.labels.names, weights, strict=True))
-        log.info("class weights (%s): %s", scheme, shown)
-    return _instantiate(values, labels=data.source.labels, class_weights=weights)
+def weights_of_classes(values: Config, data: SegmentationData) -> list[float] | None:
+    """What the loss multiplies each class by, which may need the training masks."""
+    scheme = values.get("class_weights")
+    if scheme is None:
+        return None
+    given = np.zeros((0, data.source.labels.num_classes))  # a list needs no counting
+    counts = data.pixel_counts() if isinstance(scheme, str) else given
+    weights = class_weights(scheme, counts)
+    shown = ", ".join(f"{n} {w:.3g}" for n, w in zip(data.source.labels.names, weights, strict=True))
+    log.info("class weights (%s): %s", scheme, shown)
+    return weights
+
+
+def loss(values: Config, labels: LabelSpace, weights: Sequence[float] | None) -> Any:
+    """The loss with its class weights."""
+    values = {k: v for k, v in values.items() if k != "class_weights"}
+    given = None if weights is None else torch.tensor(weights)
+    return _instantiate(values, labels=labels, class_weights=given)
 
 
 def module(config: Config, data: SegmentationData) -> SegmentationModule:
     """The LightningModule, and the loader told how the loss weighs targets."""
     labels = data.source.labels
     _check_monitor(config["monitor"], labels)
-    criterion = loss(config["loss"], data)
+    weights = weights_of_classes(config["loss"], data)
+    criterion = loss(config["loss"], labels, weights)
     data.weigh = copy.deepcopy(criterion).weigh  # a copy that stays on the CPU, where targets are weighed
     on_gpu = config["trainer"]["accelerator"] in ("gpu", "cuda", "auto") and torch.cuda.is_available()
     channels_last = on_gpu if config["channels_last"] is None else config["channels_last"]
@@ -194,7 +203,12 @@ def module(config: Config, data: SegmentationData) -> SegmentationModule:
         labels,
         optimizer=_instantiate(_clippable(config["optimizer"], config["trainer"])),
         scheduler=_instantiate(config["scheduler"]),
-        passport={"version": __version__, "config": _anywhere(config), "labels": labels.to_dict()},
+        passport={
+            "version": __version__,
+            "config": _anywhere(config),
+            "labels": labels.to_dict(),
+            "class_weights": weights,
+        },
         channels_last=channels_last,
         protocol=protocol(config["metric"], labels),
         meters=meters(config["metric"], labels),
@@ -248,7 +262,16 @@ def logger(config: Config, run: Path) -> Logger | bool:
     """TensorBoard, or nothing."""
     if config["logger"]["_target_"] is None:
         return False
-    return _instantiate(config["logger"], save_dir=str(run))
+    try:
+        return _instantiate(config["logger"], save_dir=str(run))
+    except UserError as error:
+        if not isinstance(error.__cause__, ImportError):
+            raise
+        log.warning(  # a broken environment: its numbers are in metrics.csv too
+            "no TensorBoard (%s): metrics.csv and plots/ have the curves; python -m pip install tensorboard",
+            first_line(error.__cause__),
+        )
+        return False
 
 
 def trainer(config: Config, run: Path) -> lightning.Trainer:
@@ -257,8 +280,13 @@ def trainer(config: Config, run: Path) -> lightning.Trainer:
     Raises:
         UserError: Lightning refuses a value, or there is no such accelerator here.
     """
+    _check_strategy(str(config["trainer"]["strategy"]))
+    values = {**config["trainer"], "_partial_": True}
+    if values["deterministic"] and values["benchmark"]:
+        log.warning("trainer.deterministic=%s: trainer.benchmark is off", values["deterministic"])
+        values["benchmark"] = False  # a choice by the clock is another each time
     try:
-        made = instantiate({**config["trainer"], "_partial_": True}, _convert_="all")
+        made = instantiate(values, _convert_="all")
         trainer: lightning.Trainer = made(
             callbacks=callbacks(config, run),
             logger=logger(config, run),
@@ -273,6 +301,20 @@ def trainer(config: Config, run: Path) -> lightning.Trainer:
         raise UserError(
             f"{first_line(error.__cause__ or error)}; choose other trainer.* or callback.* values"
         ) from None
+
+
+def _check_strategy(strategy: str) -> None:
+    """Say what is not possible, and what is not promised."""
+    if strategy.endswith(("_spawn", "_fork", "_notebook")):
+        raise UserError(f"trainer.strategy={strategy}: processes are started as commands; use trainer=ddp")
+    if not strategy.startswith("fsdp"):
+        return
+    if not torch.cuda.is_available():
+        raise UserError(
+            f"trainer.strategy={strategy}: torch shards a model over GPUs only, and there is none here; "
+            "trainer=ddp trains with several processes on a CPU"
+        )
+    log.warning("trainer.strategy=%s: no test covers it; nothing is promised of its bits", strategy)
 
 
 def _instantiate(node: Mapping[str, Any], **more: Any) -> Any:
@@ -292,7 +334,7 @@ def _instantiate(node: Mapping[str, Any], **more: Any) -> Any:
         raise UserError(
             f"{node.get('_target_')} refuses its values: {type(cause).__name__}: {first_line(cause)}; "
             "choose others"
-        ) from error
+        ) from cause
 
 
 def quiet() -> None:
@@ -313,10 +355,13 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-def threads(config: Config, num_workers: int) -> None:
-    """Torch threads and loader processes together should not exceed the cores."""
-    wanted = config["threads"]
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) - num_workers) if wanted is None else wanted)
+def threads(config: Config) -> None:
+    """How many threads torch computes with.
+
+    Whatever the number of loader processes: sums are rounded differently when they are divided
+    among other threads, and a run shall not change with ``data.num_workers``.
+    """
+    torch.set_num_threads(config["threads"] or os.cpu_count() or 1)
 
 
 def first_line(error: BaseException) -> str:

@@ -21,6 +21,7 @@ from segkit.data.datamodule import SegmentationData
 from segkit.data.labels import check_space
 from segkit.data.make import make_source
 from segkit.files import write_bytes
+from segkit.foreign import check_bounds
 from segkit.infer.predictor import Predictor
 from segkit.model.wrapper import Segmenter
 from segkit.schema import check_values
@@ -73,25 +74,33 @@ def read_checkpoint(path: Path) -> Config:
     """Read a checkpoint as data: nothing in the file is executed.
 
     Raises:
-        UserError: No checkpoint, a truncated one, or one that segkit did not write.
+        UserError: No checkpoint, a damaged one, or one that segkit did not write.
     """
     try:
-        _refuse_compressed(path)
+        _check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds, none of which tells the user what to do
-        raise UserError(f"{path}: not a checkpoint, or a truncated one ({first_line(error)})") from None
+        raise UserError(f"{path}: not a checkpoint, or a damaged one ({first_line(error)})") from None
     if not isinstance(content, dict) or "segkit" not in content or "state_dict" not in content:
         raise UserError(f"{path}: a file of torch's, but not a checkpoint of segkit's")
     return content
 
 
-def _refuse_compressed(path: Path) -> None:
-    """Torch does not compress; somebody who does can put any amount of memory into a small file."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+def _check_archive(path: Path) -> None:
+    """Raise `ValueError` for what torch does not look at, or has not written for years.
+
+    It leaves out the check sums, so that a flipped bit is a wrong weight. It does not compress;
+    somebody who does can put any amount of memory into a small file.
+    """
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError("no archive")
+        with zipfile.ZipFile(file) as archive:
             packed = [i.filename for i in archive.infolist() if i.compress_type != zipfile.ZIP_STORED]
-        if packed:
-            raise ValueError(f"{packed[0][:40]} in it is compressed")
+            if packed:
+                raise ValueError(f"{packed[0][:40]} in it is compressed")
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"{damaged[:40]} in it is damaged")
 
 
 def load(path: str | Path, trust: Sequence[str] = ()) -> Loaded:
@@ -108,6 +117,7 @@ def load(path: str | Path, trust: Sequence[str] = ()) -> Loaded:
     content = read_checkpoint(file)
     try:
         kept = content["segkit"]
+        check_bounds(kept)
         config, labels = kept["config"], check_space(kept["labels"])
         _check_config(config)
         refuse_untrusted({k: config[k] for k in ("model", "data")}, file, trust)
@@ -159,7 +169,7 @@ def keep_temperature(file: Path, temperature: float) -> None:
     content["segkit"]["temperature"] = temperature
     whole = io.BytesIO()
     torch.save(content, whole)
-    write_bytes(file, whole.getvalue())
+    write_bytes(file, whole.getvalue(), durable=True)  # it replaces the best
 
 
 def predictor(

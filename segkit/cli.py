@@ -7,12 +7,15 @@ torch and Lightning are loaded.
 from __future__ import annotations
 
 import difflib
+import errno
 import functools
 import logging
 import os
 import re
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +27,14 @@ from segkit.paths import CONF_DIR
 
 USER_ERROR = 2  # exit code: the user can mend it
 INTERRUPTED = 130  # exit code: Ctrl-C, as shells report it
-PREEMPTED = 75  # exit code: stopped by SIGTERM or SIGUSR1 with everything saved (EX_TEMPFAIL: try again)
+INCOMPLETE = 1  # exit code: trained, but something that was asked for could not be written
+PREEMPTED = 75  # exit code: stopped by the system with everything saved (EX_TEMPFAIL: try again)
+# SIGTERM and SIGUSR1 are what SLURM sends before it takes a machine away, SIGUSR2 is submitit's.
+SYSTEM_SIGNALS = tuple(getattr(signal, n) for n in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, n))
+
+
+class Preempted(KeyboardInterrupt):
+    """The system wants its machine back."""
 
 
 def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, several: bool = False) -> None:
@@ -37,9 +47,14 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
         several: The key takes a list of them, else one.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come to us instead of being printed by Hydra
+    # Torch's threads sleep while they wait: others need the cores (loader processes, other runs), and
+    # threads that spin take three times the time then. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     typed = ["strict=true" if a == "--strict" else a for a in sys.argv[1:]]
-    with _one_line(verb):
+    with one_line(verb):
         sys.argv[1:] = _arranged(with_key(typed, bare, several) if bare else typed)
+        if verb == "train" and rank() > 0:
+            sys.argv[1:] = without_files(sys.argv[1:])
 
     started = False
 
@@ -48,10 +63,10 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
         nonlocal started
         started = True
         # Inside, so that Hydra does not add lines of its own to ours.
-        with _one_line(verb):
+        with one_line(verb):
             return task(cfg)
 
-    with _one_line(verb):
+    with one_line(verb), _preemptible():
         if {"--help", "-h"} & set(sys.argv[1:]):
             print(_help(verb))
             return
@@ -71,13 +86,14 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
 
 
 @contextmanager
-def _one_line(verb: str) -> Iterator[None]:
-    """Turn a mistake of the user's into one line and exit code 2."""
+def one_line(verb: str) -> Iterator[None]:
+    """Turn a mistake of the user's into one line of `verb` and exit code 2."""
     try:
         yield
-    except KeyboardInterrupt:
-        print(f"segkit {verb}: stopped", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as stopped:
+        if rank() == 0:  # one process of a run says it
+            print(f"segkit {verb}: stopped", file=sys.stderr)
+        sys.exit(PREEMPTED if isinstance(stopped, Preempted) else INTERRUPTED)
     except Exception as error:
         if (message := explain(error, verb, sys.argv[1:])) is None:
             raise
@@ -85,6 +101,29 @@ def _one_line(verb: str) -> Iterator[None]:
         _log_to_run_folder(message)
         print(f"segkit {verb}: error: {message}", file=sys.stderr)
         sys.exit(USER_ERROR)
+
+
+@contextmanager
+def _preemptible() -> Iterator[None]:
+    """Let the system's signals end a command as Ctrl-C does, but for the exit code.
+
+    Who has a handler already (submitit) keeps it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    mine = [number for number in SYSTEM_SIGNALS if signal.getsignal(number) == signal.SIG_DFL]
+    for number in mine:
+        signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise Preempted
 
 
 def _help(verb: str) -> str:
@@ -110,11 +149,16 @@ def explain(error: BaseException, verb: str, arguments: list[str]) -> str | None
         return f"{error.full_key}= must be given; segkit {verb} --help tells what it is"
     if isinstance(error, OmegaConfBaseException):
         return " ".join(str(error).split())
+    if type(error).__module__.startswith("submitit."):
+        said = re.findall(r"segkit \w+: error: (.*)", str(error)) or str(error).strip().splitlines()[-1:]
+        return f"a job of the sweep has failed (logs: .submitit in the sweep folder): {said[-1]}"
     if isinstance(error, OSError) and error.filename is not None and explain_exhausted(error) is None:
         where = f"{error.filename}: {error.strerror}"
         return f"cannot write or read {where}; choose another folder with hydra.run.dir=FOLDER"
     if isinstance(error, OSError | RuntimeError | MemoryError) and (line := explain_exhausted(error)):
         return with_data_options(f"{line}{_going_on(verb)}", arguments)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.strerror}: make room, or choose another folder with hydra.run.dir=FOLDER"
     return None
 
 
@@ -241,9 +285,9 @@ def with_key(arguments: Sequence[str], key: str, several: bool) -> list[str]:
         raise UserError(f"{values[0]}: type it as part of {key}=, or leave {key}= out")
     if len(values) > 1 and not several:
         raise UserError(f"{' '.join(values)}: takes one, got {len(values)}; quote a path that has spaces")
-    quoted = ",".join(map(_quoted, values))
+    typed = ",".join(map(quoted, values))
     rest = [a for i, a in enumerate(arguments) if i not in places]
-    return [*rest, f"{key}=[{quoted}]" if several else f"{key}={quoted}"]
+    return [*rest, f"{key}=[{typed}]" if several else f"{key}={typed}"]
 
 
 def _is_bare(argument: str) -> bool:
@@ -256,7 +300,7 @@ def _is_bare(argument: str) -> bool:
     return not equals or foreign or os.path.exists(argument)  # noqa: PTH110  # Path raises for long texts
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
     """A string of Hydra's grammar that stands for ``value`` literally."""
     value = re.sub(r"(\\*)'", lambda m: f"{m[1]}{m[1]}\\'", value)  # quotes, and backslashes before them
     value = re.sub(r"(\\+)$", r"\1\1", value)
@@ -272,6 +316,19 @@ def _arranged(arguments: list[str]) -> list[str]:
     # The other keys are those of RUN, which Hydra does not know: "++" lets them pass for now.
     free = [a if a.startswith(("resume=", "hydra", "-", "+")) else f"++{a}" for a in arguments]
     return [*free, f"hydra.run.dir='{run}'", "hydra.output_subdir=null"]
+
+
+def rank() -> int:
+    """Number of this process among those that train together, as whoever started them has set it."""
+    names = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # torchrun, segkit, srun
+    return max(int(os.environ.get(name) or 0) for name in names)
+
+
+def without_files(arguments: Sequence[str]) -> list[str]:
+    """The command line of a further process of a run: Hydra writes nothing into the run folder."""
+    given = ("hydra.output_subdir=", "hydra/job_logging=")
+    kept = [a for a in arguments if not a.startswith(given)]
+    return [*kept, "hydra.output_subdir=null", "hydra/job_logging=screen"]
 
 
 def _check_options(arguments: list[str]) -> None:
@@ -293,22 +350,30 @@ def _refuse_overwriting(arguments: list[str]) -> None:
     if resume not in (None, "null", "") and not (Path(resume) / ".hydra" / "config.yaml").is_file():
         raise UserError(f"resume={resume}: no run folder there (it has no .hydra/config.yaml)")
     last = _value(arguments, "ckpt_path") == "last"
-    going_on_in = resume if resume not in (None, "null", "") else folder if last else None
+    going_on_in = resume if resume not in (None, "null", "") else folder if last or requeued() else None
     if going_on_in:
         from segkit.files import RUN_FOLDERS, refuse_links
 
         refuse_links(Path(going_on_in), (*RUN_FOLDERS, "checkpoints"))  # before the first line of its log
-    groups = [k for k in (a.lstrip("+").partition("=")[0] for a in arguments) if (CONF_DIR / k).is_dir()]
+    keys = [a.lstrip("+").partition("=")[0] for a in arguments]
+    groups = [k for k in keys if not k.startswith("hydra/") and (CONF_DIR / k).is_dir()]
     if resume and groups:
         raise UserError(f"{groups[0]}=: a resumed run keeps its {groups[0]}; start a new run for another")
-    if last and not folder:
+    if last and not folder and not {"--multirun", "-m"} & set(arguments):
         raise UserError("ckpt_path=last needs hydra.run.dir=RUN; or type resume=RUN alone")
-    going_on = resume or last or "LOCAL_RANK" in os.environ  # a further process of the same run
+    if "LOCAL_RANK" in os.environ and not (folder or resume):
+        raise UserError("processes that train together need hydra.run.dir=FOLDER, or each would make its own")
+    going_on = resume or last or requeued() or "LOCAL_RANK" in os.environ or rank() > 0
     if folder and not going_on and (Path(folder) / "checkpoints").is_dir():
         raise UserError(
             f"{folder} already holds a run; go on with it by adding ckpt_path=last, "
             "or choose another hydra.run.dir"
         )
+
+
+def requeued() -> bool:
+    """Whether SLURM has started this job before: the same command then goes on with its run."""
+    return os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")
 
 
 def _log_to_run_folder(message: str) -> None:

@@ -6,6 +6,7 @@ Libraries say it in many words and at any place, so it is known by its text.
 from __future__ import annotations
 
 import errno
+import os
 import re
 
 from segkit.error import LOOK
@@ -31,6 +32,8 @@ NO_MEMORY = (
     "makes up for it), a smaller data.size, or fewer data.num_workers"
 )
 
+SHARED_MEMORY, ROOM = "/dev/shm", 2**16  # where it is on Linux; bytes below which it is full
+
 # Process number of each loader process -> the part that it reads.
 LOADERS: dict[int, str] = {}
 
@@ -42,11 +45,20 @@ def explain_exhausted(error: BaseException) -> str | None:
         return _death(death[1], death[2] or "")
     if FILES.search(text) or getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
         return NO_FILES
-    if SHARED.search(text):
+    if SHARED.search(text) or (getattr(error, "errno", None) == errno.ENOSPC and _no_shared_room()):
         return NO_SHARED
     if isinstance(error, MemoryError) or MEMORY.search(text):
         return NO_MEMORY
     return None
+
+
+def _no_shared_room() -> bool:
+    """Whether what is full is the shared memory: a semaphore that finds no room there names no file."""
+    try:
+        state = os.statvfs(SHARED_MEMORY)
+    except (OSError, AttributeError):  # no such place, or Windows
+        return False
+    return state.f_bavail * state.f_frsize < ROOM
 
 
 def _death(numbers: str, signal: str) -> str:
@@ -54,7 +66,12 @@ def _death(numbers: str, signal: str) -> str:
     who = f"a loader process of the {' and '.join(sorted(parts))} part" if parts else "a loader process"
     if signal.startswith("Bus error"):
         return f"{who} was killed: {NO_SHARED}"
-    if signal in ("", "Killed", "Terminated"):
+    if not signal:  # torch did not see how
+        return (
+            f"{who} died, because the machine ran short of memory or the decoder of a picture crashed: set "
+            f"data.num_workers=0, or a smaller data.batch_size; `{LOOK}` looks at every file"
+        )
+    if signal in ("Killed", "Terminated"):
         return (
             f"{who} was killed, probably because the machine ran short of memory: set data.num_workers=0, or "
             "fewer than now, or a smaller data.batch_size"

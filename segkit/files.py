@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from segkit.types import Array
 
 Color = tuple[int, int, int]
-RUN_FOLDERS = (".hydra", "plots", "predictions", "tensorboard")  # of a run, apart from its checkpoints
+RUN_FOLDERS = (".hydra", "plots", "predictions", "tensorboard", "nan")  # of a run, apart from its checkpoints
 NPZ_BYTES = 2 * 2**30  # of all arrays that are read from one file
 
 
@@ -40,10 +41,7 @@ def write_bytes(path: Path, content: bytes, durable: bool = False) -> None:
     Raises:
         UserError: The folder cannot be written to, or the disk is full.
     """
-    # A short name: the path's own may be as long as the file system allows.
-    partial = path.with_name(
-        f".{path.name[:40]}.{zlib.crc32(os.fsencode(path.name)):x}.{os.getpid()}.partial"
-    )
+    partial = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.unlink(missing_ok=True)
@@ -61,6 +59,28 @@ def write_bytes(path: Path, content: bytes, durable: bool = False) -> None:
         partial.unlink(missing_ok=True) if partial.parent.is_dir() else None
 
 
+def sync(folder: Path) -> None:
+    """Wait until the disk has every file below a folder, and its names and those of its parents.
+
+    Raises:
+        OSError: The disk refuses, or is full.
+    """
+    for here, _, names in os.walk(folder):
+        for path in (Path(here) / name for name in names):
+            if path.is_file() and not path.is_symlink():  # a pipe would wait for a writer
+                with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                    os.fsync(file.fileno())
+        _sync_folder(Path(here))
+    for parent in folder.absolute().parents:
+        _sync_folder(parent)
+
+
+def _beside(path: Path) -> Path:
+    """Where a file grows; a short name, since the path's own may be as long as the file system allows."""
+    short = f"{path.name[:40]}.{zlib.crc32(os.fsencode(path.name)):x}"
+    return path.with_name(f".{short}.{os.getpid()}.partial")
+
+
 def _sync_folder(folder: Path) -> None:
     """Have the disk know the names in a folder (where the system can open one)."""
     try:
@@ -75,23 +95,26 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, durable: bool = False) -> None:
     """Write UTF-8 text with Unix line ends."""
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(), durable)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, durable: bool = False) -> None:
     """Write strict JSON: numpy values become plain ones, nan and infinity become null."""
-    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n", durable)
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+def write_csv(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], durable: bool = False
+) -> None:
     """Write a table; what a row does not have stays empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", extrasaction="raise", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_text(path, text.getvalue(), durable)
 
 
 def write_npz(path: Path, **arrays: Array) -> None:
@@ -157,7 +180,9 @@ def refuse_links(folder: Path, own: Sequence[str] = RUN_FOLDERS) -> None:
     """
     root = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118
     for where in (folder, *(folder / name for name in own)):
-        for entry in os.scandir(where) if where.is_dir() else ():
+        with os.scandir(where) if where.is_dir() else contextlib.nullcontext(()) as entries:
+            found = list(entries)
+        for entry in found:
             if where == folder and entry.is_dir() and entry.name not in own:
                 continue
             if entry.is_symlink() and not os.path.realpath(entry.path).startswith(root):

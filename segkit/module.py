@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.optim import Optimizer
 
+from segkit.data.window import recut
 from segkit.loss.loss import Loss
 from segkit.metric.counts import Counts, OverlapCounts
 from segkit.metric.overlap import overlap
@@ -74,9 +75,11 @@ class SegmentationModule(lightning.LightningModule):
         self.numbers: dict[str, Any] = {}  # what `overlap` makes of it
         self.tables: dict[str, dict[str, Any]] = {}  # what the meters kept of the last test
         self.temperature = 1.0  # of the probabilities that the test looks at; a checkpoint may bring another
-        self._window_loss = self._epoch_loss = torch.zeros(())
+        self.shares: list[Tensor] = []  # losses of the micro-batches of the window at hand, in this process
+        self.window: Tensor | None = None  # its weights, over all processes
+        self.left_out = False  # a callback leaves its optimiser step out: it counts in no number
+        self._epoch_loss = torch.zeros(())
         self._epoch_windows = 0
-        self._window: Tensor | None = None  # weights of the window at hand, over all processes
         self._random_state: Tensor | None = None
         self._plateaus: Schedules = []
         self._plateau_states: list[dict[str, Any]] = []
@@ -95,14 +98,20 @@ class SegmentationModule(lightning.LightningModule):
         batch. Lightning divides by the number of micro-batches and DDP by the number of
         processes; both are undone here.
         """
-        if self._window is None:
+        if self.window is None:
             assert batch.window is not None
-            self._window = self._whole(batch.window)
-        if not batch.names:  # none of its samples could be read; every process goes on with its window
-            return torch.stack([p.sum() * 0 for p in self.net.parameters() if p.requires_grad]).sum()
-        loss, _ = self.loss(self(batch.image), batch.target, self._window)
-        self._window_loss = self._window_loss + loss.detach()
+            self.window = self._whole(batch.window)
+        if batch.names:
+            loss, _ = self.loss(self(batch.image), batch.target, self.window)
+        else:  # none of its samples could be read; every process goes on with its window
+            loss = self._nothing()
+        self.shares.append(loss.detach())
         return loss * (self.trainer.accumulate_grad_batches * self.trainer.world_size)
+
+    def _nothing(self) -> Tensor:
+        """A loss of 0 whose gradient is 0 everywhere, of the type that losses have."""
+        total = torch.stack([p.sum() * 0 for p in self.net.parameters() if p.requires_grad]).sum()
+        return total.to(torch.promote_types(total.dtype, torch.float32))
 
     def on_train_start(self) -> None:
         """Go on with the random numbers of the run that is resumed; its temperature ends here."""
@@ -113,14 +122,17 @@ class SegmentationModule(lightning.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the loss of the window that is complete now."""
-        loss = self._whole(self._window_loss)
+        share = sum(self.shares, torch.zeros((), device=self.device))
+        self.window, self.shares = None, []
+        if self.left_out:
+            return
+        loss = self._whole(share)
         step = self.trainer.global_step
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set outside the class
         if every and (step + 1) % every == 0:
             self._show({"train/loss_step": loss}, step)
         self._epoch_loss = self._epoch_loss + loss
         self._epoch_windows += 1
-        self._window, self._window_loss = None, torch.zeros((), device=self.device)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """At the end of an epoch log the mean loss of its optimiser steps and the learning rate.
@@ -132,7 +144,7 @@ class SegmentationModule(lightning.LightningModule):
         if not (self.trainer.is_last_batch or done):
             return
         rate = self.trainer.optimizers[0].param_groups[-1]["lr"]
-        mean = self._epoch_loss / max(1, self._epoch_windows)
+        mean = self._epoch_loss / self._epoch_windows  # no number where every step was left out
         for name, value in (("train/loss", mean), ("lr", rate)):
             self.log(name, value, on_step=False, on_epoch=True, logger=False, batch_size=1)
         self._show({"train/loss": mean, "lr": rate}, self.trainer.global_step - 1)
@@ -237,7 +249,8 @@ class SegmentationModule(lightning.LightningModule):
         numbers = {f"{part}/{k}": float(v) for k, v in logged.items() if v is not None}
         self.log_dict(numbers, logger=False, batch_size=1)
         if not self.trainer.sanity_checking:
-            self._show(numbers, max(0, self.trainer.global_step - 1))
+            # A test comes behind the last checkpoint: a run that repeats it takes this step back.
+            self._show(numbers, max(0, self.trainer.global_step - (part == "val")))
 
     # ---- checkpoints ----------------------------------------------------------------
 
@@ -256,6 +269,8 @@ class SegmentationModule(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take back what `on_save_checkpoint` kept."""
         kept = checkpoint["segkit"]
+        if self._trainer is not None:
+            _in_windows_of(checkpoint, self.trainer.accumulate_grad_batches)
         self._random_state = kept["random_state"]
         self._epoch_loss = kept["epoch_loss"].to(self.device)
         self._epoch_windows = kept["epoch_windows"]
@@ -270,6 +285,17 @@ def shrunk(target: Tensor, size: tuple[int, int]) -> Tensor:
     planes = target.reshape(1, -1, *target.shape[-2:]).float()  # exact: class indices are below 2^24
     small = interpolate(planes, size=size, mode="nearest-exact")
     return small.to(target.dtype).reshape(*target.shape[:-2], *size)
+
+
+def _in_windows_of(checkpoint: dict[str, Any], window_size: int) -> None:
+    """Let Lightning count on within an epoch if a window is cut into another number of micro-batches."""
+    position = checkpoint.get("SegmentationData", {}).get("position", {})
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    if progress["is_last_batch"] or "window" not in position:
+        return
+    for count in (progress["current"], progress["total"]):
+        for name in count:
+            count[name] = recut(count[name], position["window"], window_size)
 
 
 def _back_to_window_start(checkpoint: dict[str, Any], window_size: int) -> None:

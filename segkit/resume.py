@@ -77,6 +77,26 @@ def _choices(file: Path) -> dict[str, str | None]:
     return {str(k): v for k, v in choices.items() if v is None or (isinstance(v, str) and "${" not in v)}
 
 
+def as_before(config: dict[str, Any], run: Path) -> None:
+    """Keep to what a run that goes on was begun with, where the configuration leaves it open.
+
+    That is the split that it froze, and the number of torch threads on its card: this machine may have other
+    cores, and other threads round sums differently.
+
+    Args:
+        config: The composed configuration; changed.
+        run: The run folder.
+    """
+    from segkit.report.node import read_json
+
+    if (run / "split.csv").is_file():
+        config["data"]["split"] = str(run / "split.csv")
+    card = read_json(run / "run.json") if config["threads"] is None else None
+    threads = card.table("hardware").whole("torch_threads") if card else None
+    if threads is not None and 1 <= threads <= 1024:  # a card is a file that anybody may have written
+        config["threads"] = threads
+
+
 def claim(run: Path, going_on: bool, cfg: Any) -> None:
     """Take a run folder, so that two runs that start in the same second do not share one.
 
@@ -91,11 +111,16 @@ def claim(run: Path, going_on: bool, cfg: Any) -> None:
     """
     from omegaconf import OmegaConf
 
-    from segkit.files import write_text
+    from segkit.files import sync, write_text
+    from segkit.lost import spared
 
+    with spared("what the run folder holds beside checkpoints"):
+        sync(run)  # what `resume=` needs is on the disk before there is anything to resume
     if going_on:
         (run / "checkpoints").mkdir(exist_ok=True)
-        write_text(run / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg))
+        for rest in run.rglob(".*.partial"):  # of a life that was killed while it wrote
+            rest.unlink(missing_ok=True)
+        write_text(run / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg), durable=True)
         return
     try:
         (run / "checkpoints").mkdir(parents=True)
@@ -105,7 +130,9 @@ def claim(run: Path, going_on: bool, cfg: Any) -> None:
         ) from None
 
 
-def start_from(config: dict[str, Any], run: Path, module: Any, loggers: Sequence[Any] = ()) -> str | None:
+def start_from(
+    config: dict[str, Any], run: Path, module: Any, loggers: Sequence[Any] = (), draws: int | None = None
+) -> str | None:
     """The checkpoint to begin with, looked at before Lightning reads it.
 
     Args:
@@ -113,10 +140,13 @@ def start_from(config: dict[str, Any], run: Path, module: Any, loggers: Sequence
         run: This run's folder.
         module: The LightningModule that will take the weights.
         loggers: A run that goes on takes back what they hold of the steps that it repeats.
+        draws: Pictures that an optimiser step sees, over all processes.
 
     Raises:
-        UserError: No checkpoint, or one of other classes or another network.
+        UserError: No checkpoint, one of other classes or another network, or one within an epoch
+            whose steps see another number of pictures.
     """
+    from segkit.callback.board import Board
     from segkit.checkpoint import checkpoint_path
 
     wanted = config["ckpt_path"]
@@ -125,8 +155,8 @@ def start_from(config: dict[str, Any], run: Path, module: Any, loggers: Sequence
     if wanted == "last":
         found = _newest_whole(run)
         for logger in loggers:
-            if hasattr(logger, "_kwargs"):  # TensorBoard: readers drop what was written from here on
-                logger._kwargs["purge_step"] = found[1]["global_step"] if found else 0
+            if isinstance(logger, Board):
+                logger.purge_from(found[1]["global_step"] if found else 0)
         if found is None:
             log.warning("%s has no checkpoint yet: starting from the beginning", run)
             return None
@@ -142,10 +172,27 @@ def start_from(config: dict[str, Any], run: Path, module: Any, loggers: Sequence
     shapes = {k: tuple(v.shape) for k, v in content["state_dict"].items()}
     if shapes != {k: tuple(v.shape) for k, v in module.state_dict().items()}:
         raise UserError(f"{path} holds another network; give the model.* values that it was trained with")
+    if wanted == "last":
+        _check_steps(content, path, draws)
     done, end = content["epoch"] + 1, config["trainer"]["max_epochs"]
     if wanted == "last" and end is not None and 0 <= end <= done:
         log.warning("already trained for %d of %d epochs; set trainer.max_epochs to go on", done, end)
     return str(path)
+
+
+def _check_steps(content: dict[str, Any], path: Path, draws: int | None) -> None:
+    """Other processes or batches are the same training as long as a step sees the same pictures."""
+    before = content.get("SegmentationData", {}).get("position", {}).get("draws", draws)
+    if before == draws:
+        return
+    said = (
+        f"{path}: its steps saw {before} pictures each, now it would be {draws} (trainer.devices x "
+        "trainer.accumulate_grad_batches x data.batch_size)"
+    )
+    progress = content["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    if not progress["is_last_batch"] and progress["current"]["processed"]:
+        raise UserError(f"{said}; within an epoch that cannot change: set them so that it stays {before}")
+    log.warning("%s: from here on it is another training", said)
 
 
 def _read_whole(path: Path) -> dict[str, Any]:
@@ -179,21 +226,23 @@ def _newest_whole(run: Path) -> tuple[Path, dict[str, Any]] | None:
     """The last checkpoint of a run, or the one before where a disk has damaged the last.
 
     Raises:
-        UserError: There are checkpoints, and all are damaged.
+        UserError: There are checkpoints, and all are damaged; or a folder is where the last is written.
     """
-    damage: UserError | None = None
+    damages: list[str] = []
     for name in ("last", "previous"):
         path = run / "checkpoints" / f"{name}.ckpt"
+        if path.is_dir():
+            raise UserError(f"{path}: a folder, where a checkpoint is written; move it away")
         if not path.is_file():
             continue
         try:
             found = path, _read_whole(path)
         except UserError as error:
-            damage = damage or error
+            damages.append(str(error))
             continue
-        if damage is not None:
-            log.warning("%s; going on from the one before, %s", damage, path)
+        if damages:
+            log.warning("%s; going on from the one before, %s", damages[0], path)
         return found
-    if damage is not None:
-        raise damage
+    if damages:
+        raise UserError(f"{'; '.join(damages)}; there is nothing to go on from: begin in another folder")
     return None

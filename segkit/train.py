@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from segkit.cli import PREEMPTED, launch, with_data_options
+from segkit import lost
+from segkit.cli import INCOMPLETE, Preempted, launch, requeued, with_data_options
 from segkit.error import UserError
 from segkit.trust import names
 
@@ -20,54 +20,79 @@ def train(cfg: Any) -> float | None:
     """Train as configured; return the monitored number of the best checkpoint (for sweeps)."""
     from hydra.core.hydra_config import HydraConfig
 
-    from segkit.resume import claim, config_of, start_from
+    from segkit.processes import Processes, follow
+    from segkit.resume import as_before, claim, config_of, start_from
 
+    follow()
     run = Path(HydraConfig.get().runtime.output_dir)
     if cfg.resume is not None:
         cfg = config_of(run, HydraConfig.get().overrides.task, names(cfg.trust))
+    elif requeued() and (run / "checkpoints").is_dir():
+        cfg.ckpt_path = "last"
 
     import lightning
 
     from segkit import build
     from segkit.report.card import Clock, write_card
+    from segkit.report.repeat import outlook
 
     clock = Clock.start()
+    lost.begin()
     build.quiet()
     config = build.plain(cfg)
     build.check(config)
-    if config["ckpt_path"] == "last" and (run / "split.csv").is_file():
-        config["data"]["split"] = str(run / "split.csv")  # what the run was trained on stays so
+    if config["ckpt_path"] == "last":
+        as_before(config, run)
     _refuse_processes_in_a_sweep(config)
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
     data = build.data(config)
-    build.threads(config, data.num_workers)
+    build.threads(config)
     for fault in data.check_training():
         log.warning("%s: %s", fault.kind, with_data_options(fault.line(), sys.argv[1:]))
     data.fill_cache("train", "val")
     module = build.module(config, data)
     trainer = build.trainer(config, run)
+    deterministic = outlook(config, trainer, module.net, module.loss)
     if trainer.is_global_zero:
         _say_what_comes(trainer, data)
-    checkpoint = start_from(config, run, module, trainer.loggers)
+    trainer.precision_plugin.convert_module(module)  # Lightning does it behind a resume, which then rounds
+    checkpoint = start_from(config, run, module, trainer.loggers, data.draws_per_step(trainer))
     if trainer.is_global_zero and not config["trainer"]["fast_dev_run"]:
         claim(run, going_on=config["ckpt_path"] == "last", cfg=cfg)
-        write_card(run, config, data.samples)
+        write_card(run, config, data.samples, _arguments(), deterministic)
         data.freeze_split(run / "split.csv")
+    best = None
     try:
-        _interruptible(trainer, lambda: trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True))
-        best = _best(trainer)
-        if config["trainer"]["fast_dev_run"]:
-            return best
-        if best is None and trainer.is_global_zero:
-            log.warning(
-                "no checkpoint was chosen as the best: validation did not take place, or gave no number"
+        with Processes(trainer, run):
+            _interruptible(
+                trainer, lambda: trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
             )
-        _calibrate(trainer, module, data, run)
-        if config["test"]:
-            _interruptible(trainer, lambda: _test(trainer, module, data, run, config["name"]))
+            best = _best(trainer)
+            if not config["trainer"]["fast_dev_run"]:
+                _measure(trainer, module, data, run, config)
     finally:
         _conclude(trainer, module, data, run, clock)
+        missing = _say_what_is_missing()
+    if missing:
+        sys.exit(INCOMPLETE)
     return best
+
+
+def _say_what_is_missing() -> bool:
+    """Name what could not be written; return whether the run is incomplete without it."""
+    missing = lost.lost()
+    for kind, why in missing.items():
+        log.error("missing in the run folder, or not the newest: %s (%s)", kind, why)
+    return bool(set(missing) & set(lost.NEEDED))
+
+
+def _measure(trainer: Any, module: Any, data: Any, run: Path, config: dict[str, Any]) -> None:
+    """What comes after training: temperature and test of the best checkpoint."""
+    if _best(trainer) is None and trainer.is_global_zero:
+        log.warning("no checkpoint was chosen as the best: validation did not take place, or gave no number")
+    _calibrate(trainer, module, data, run)
+    if config["test"]:
+        _interruptible(trainer, lambda: _test(trainer, module, data, run, config["name"]))
 
 
 def _conclude(trainer: Any, module: Any, data: Any, run: Path, clock: Any) -> None:
@@ -80,14 +105,24 @@ def _conclude(trainer: Any, module: Any, data: Any, run: Path, clock: Any) -> No
     on_gpu = trainer.strategy.root_device.type == "cuda"
     gpus = trainer.num_devices * trainer.num_nodes if on_gpu else 0
     skipped = _left_out(trainer)
-    finish_card(run, clock, trainer.global_step, gpus, len(skipped.rows) if skipped else 0)
+    with lost.spared("run.json"):
+        finish_card(run, clock, trainer.global_step, gpus, len(skipped.rows) if skipped else 0)
     if skipped and skipped.rows:
         log.warning("%s", skipped.line())
     log.info("results: %s", run)
-    if _stopped_by_system(trainer):
+    if isinstance(sys.exception(), Preempted | SystemExit):
         return  # there may be no time left; `segkit report RUN` makes the page
     if (page := make_page(run, module.net, module.labels, data)) is not None:
         log.info("report: %s", page)
+
+
+def _arguments() -> Sequence[str]:
+    """The command line, or in a sweep that of this job alone: a launcher may run it anywhere."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    job: Any = HydraConfig.get()
+    return list(job.overrides.task) if job.mode == RunMode.MULTIRUN else sys.argv[1:]
 
 
 def _refuse_processes_in_a_sweep(config: dict[str, Any]) -> None:
@@ -119,31 +154,17 @@ def _say_what_comes(trainer: Any, data: Any) -> None:
 
 
 def _interruptible(trainer: Any, work: Callable[[], Any]) -> None:
-    """Lightning turns a stop into exit code 1; here it is that of Ctrl-C, or of a signal of the system."""
-    from lightning.pytorch.trainer.states import TrainerStatus
-    from lightning.pytorch.utilities.exceptions import SIGTERMException
-
+    """Lightning turns a stop into exit code 1; here it stays what it was, and one line says how to go on."""
     try:
         work()
-    except (SystemExit, SIGTERMException):
-        if trainer.state.status != TrainerStatus.INTERRUPTED:
-            raise
-        by_system = _stopped_by_system(trainer)
-        by = "the system" if by_system else "the user"
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise  # of submitit, which has queued the job again
+        by = "the system" if isinstance(error.__context__, Preempted) else "the user"
         log.warning(
             "stopped by %s; go on with: python -m segkit.train resume=%s", by, trainer.default_root_dir
         )
-        if by_system:
-            sys.exit(PREEMPTED)
-        raise KeyboardInterrupt from None
-
-
-def _stopped_by_system(trainer: Any) -> bool:
-    """Whether SIGTERM or SIGUSR1 ended the training, and not the user or its own end."""
-    from segkit.callback.last import Last
-
-    numbers = {c.stopped_by for c in trainer.callbacks if isinstance(c, Last)}
-    return bool(numbers - {None, signal.SIGINT})
+        raise error.__context__ from None
 
 
 def _left_out(trainer: Any) -> Any:
@@ -175,13 +196,14 @@ def _calibrate(trainer: Any, module: Any, data: Any, run: Path) -> None:
     fitted = calibrate(net, module.labels, data.eval_dataloader("val"), len(data.part("val")))
     if trainer.is_global_zero:
         say(fitted)
-        keep_temperature(best, fitted.temperature if fitted else 1.0)
+        with lost.spared("the temperature in best.ckpt"):
+            keep_temperature(best, fitted.temperature if fitted else 1.0)
     trainer.strategy.barrier()  # the test reads it
 
 
 def _test(trainer: Any, module: Any, data: Any, run: Path, name: str) -> None:
     """Measure the best checkpoint (the last weights where none was kept) and write its numbers."""
-    from segkit.report.evaluation import Evaluation, write_evaluation
+    from segkit.report.evaluation import Evaluation, numbers_of, write_evaluation
     from segkit.report.table import table
 
     best = run / "checkpoints" / "best.ckpt"
@@ -213,7 +235,10 @@ def _test(trainer: Any, module: Any, data: Any, run: Path, name: str) -> None:
         dict(module.meters),
         skipped.names(split) if (skipped := _left_out(trainer)) else (),
     )
-    print(table(write_evaluation(run, evaluation), about))
+    numbers = None
+    with lost.spared(lost.MEASURED):
+        numbers = write_evaluation(run, evaluation)
+    print(table(numbers or numbers_of(evaluation), about))
 
 
 def main() -> None:

@@ -7,8 +7,12 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 os.environ["SEGKIT_CACHE"] = tempfile.mkdtemp(prefix="segkit-test-")  # the user's own stays as it is
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny tensors: more threads only wait for each other
 
+# No network either, in this process (below) and in those that it starts.
+os.environ["PYTHONPATH"] = f"{__file__}/../offline{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+
 import contextlib
 import importlib
+import importlib.util
 import io
 import logging
 import shutil
@@ -20,6 +24,25 @@ from typing import NamedTuple
 import pytest
 
 from segkit.types import LabelSpace
+
+
+def _offline() -> list[str]:
+    """Refuse connections from here on; the list gets the name of every machine that was asked for."""
+    spec = importlib.util.spec_from_file_location(
+        "offline", Path(__file__).parent / "offline" / "sitecustomize.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.attempts
+
+
+ATTEMPTS = _offline()
+
+
+@pytest.fixture(scope="session")
+def attempts() -> list[str]:
+    """Machines that this process has wanted to talk to, all refused."""
+    return ATTEMPTS
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import lightning
@@ -131,41 +129,3 @@ def test_binary_losses_accumulate_exactly(name, binary, tmp_path):
 
 def test_accumulation_stays_exact_with_gradient_clipping(three_classes, tmp_path):
     _assert_same(three_classes, LOSSES["ce and dice, class weights"], tmp_path, clip=0.05)
-
-
-TINY = [
-    "data.train_samples=11",
-    "data.val_samples=3",
-    "data.test_samples=2",
-    "data.size=[32,64]",
-    "data.num_workers=0",
-    "data.batch_size=2",
-    "augment=light",
-    "model.norm=group",
-    "model.depth=2",
-    "model.base_width=8",
-    "loss.class_weights=[1,1,2,3,1,1,5,1]",
-    "optimizer=sgd",
-    "trainer.precision=64-true",
-    "trainer.max_epochs=2",
-    "threads=1",
-    "logger=none",
-    "test=false",
-]
-
-
-def test_two_processes_train_exactly_as_one_with_twice_the_window(tmp_path):
-    weights = []
-    for name, options in {
-        "one": ["trainer=cpu", "trainer.accumulate_grad_batches=4"],
-        "two": ["trainer=ddp", "trainer.accelerator=cpu", "trainer.accumulate_grad_batches=2"],
-    }.items():
-        # The second as the console script runs it: Lightning must start the same verb once more.
-        verb = ["segkit.train"] if name == "one" else ["segkit", "train"]
-        command = [sys.executable, "-m", *verb, *TINY, *options, f"hydra.run.dir={tmp_path / name}"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
-        checkpoint = torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)
-        weights.append(torch.cat([v.flatten() for v in checkpoint["state_dict"].values()]))
-    assert weights[0].dtype == torch.float64
-    assert torch.allclose(weights[0], weights[1], rtol=0, atol=1e-10)

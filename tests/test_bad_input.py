@@ -144,6 +144,8 @@ def test_a_mask_of_colours(command, folder):
         (["trainer.devices=0"], "devices"),
         (["trainer.precision=33"], "precision"),
         (["trainer=gpu"], "gpu"),
+        (["trainer=fsdp"], "trainer.strategy=fsdp: torch shards a model over GPUs only"),
+        (["trainer=ddp", "trainer.strategy=ddp_spawn"], "processes are started as commands"),
         (["seed=-1"], "seed=-1: give a whole number, at least 0"),
         (["threads=0"], "threads=0: give a whole number, at least 1"),
         (["monitor_mode=best"], "monitor_mode=best: choose min or max"),

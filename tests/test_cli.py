@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from segkit.cli import _one_line, with_key
+from segkit.cli import one_line, with_key
 from segkit.error import UserError
 
 
@@ -45,7 +45,7 @@ def test_the_configuration_can_be_printed_without_a_run(tmp_path):
         (["resume=nowhere"], "resume=nowhere: no run folder there"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_2(arguments, message, tmp_path):
+def test_a_mistake_on_the_command_line_isone_line_and_exit_code_2(arguments, message, tmp_path):
     done = _run("-m", "segkit.train", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
@@ -54,7 +54,7 @@ def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_2(arguments, me
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_verb_is_one_line_and_exit_code_2(tmp_path):
+def test_an_unknown_verb_isone_line_and_exit_code_2(tmp_path):
     done = _run("-m", "segkit", "trian", cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
@@ -73,8 +73,8 @@ def test_nothing_heavy_is_imported_before_the_configuration_is_checked(arguments
     assert done.returncode == 0, done.stderr
 
 
-def test_ctrl_c_is_one_line_and_exit_code_130(capsys):
-    with pytest.raises(SystemExit) as stopped, _one_line("split"):
+def test_ctrl_c_isone_line_and_exit_code_130(capsys):
+    with pytest.raises(SystemExit) as stopped, one_line("split"):
         raise KeyboardInterrupt
     assert stopped.value.code == 130
     assert capsys.readouterr().err == "segkit split: stopped\n"

@@ -119,7 +119,11 @@ def test_a_file_that_is_no_checkpoint_a_truncated_one_and_a_strangers_are_refuse
     (tmp_path / "text.ckpt").write_text("hello")
     (tmp_path / "half.ckpt").write_bytes(whole[: len(whole) // 2])
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-    for name, message in (("text", "not a checkpoint"), ("half", "truncated"), ("other", "not a checkpoint")):
+    for name, message in (
+        ("text", "not a checkpoint"),
+        ("half", "a damaged one"),
+        ("other", "not a checkpoint"),
+    ):
         done = command("evaluate", f"run={name}.ckpt", cwd=tmp_path)
         assert (done.code, done.err.count("\n")) == (2, 1), done.err
         assert f"{name}.ckpt" in done.err

@@ -20,7 +20,7 @@ DEAD = "DataLoader worker (pid 7) is killed by signal: "
     ("error", "words"),
     [
         (RuntimeError(f"{DEAD}Killed. "), "of the validation part was"),
-        (RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly"), "short of memory"),
+        (RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly"), "decoder"),
         (RuntimeError(f"{DEAD}Segmentation fault. "), "crashed (Segmentation fault)"),
         (RuntimeError(f"{DEAD}Bus error. It is possible that dataloader's workers are out of"), "/dev/shm"),
         (RuntimeError("unable to open shared memory object </torch_1_2> in read-write mode"), "/dev/shm"),

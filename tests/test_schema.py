@@ -53,3 +53,11 @@ def test_what_is_no_whole_number_or_too_small_is_refused(value):
     check_whole("workers", 1, 1)
     with pytest.raises(UserError, match=f"^workers={value}: give a whole number, at least 1$"):
         check_whole("workers", value, 1)
+
+
+@pytest.mark.parametrize("value", [1, "a", None, [1], {"a": 1}])
+def test_a_parameter_without_an_annotation_takes_anything(value):
+    def target(anything):
+        pass
+
+    check_values("model", {"anything": value}, target)

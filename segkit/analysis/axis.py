@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from segkit.files import write_csv, write_figure
-from segkit.report.style import INK, plot
+from segkit.report.style import INK, drawn, drawn_note, plot
 from segkit.types import LabelSpace
 
 MANY = 40  # classes from which on rows are thin and letters small
@@ -33,9 +33,14 @@ class Plot(NamedTuple):
 
 
 def order(balance: Mapping[str, Any]) -> list[int]:
-    """Class indices, the class with most pixels first: the order of every plot."""
+    """Class indices that a plot shows, the class with most pixels first: the order of every plot."""
     shares = [row["share"] or 0.0 for row in balance["parts"]["all"]["classes"]]
-    return sorted(range(len(shares)), key=lambda k: -shares[k])
+    return drawn(sorted(range(len(shares)), key=lambda k: -shares[k]))
+
+
+def note(balance: Mapping[str, Any]) -> str:
+    """For the subtitle, where `order` does not have all classes."""
+    return drawn_note(len(balance["parts"]["all"]["classes"]), "the most pixels")
 
 
 def shown(name: str, room: int = 28) -> str:
@@ -49,7 +54,7 @@ def class_axis(labels: LabelSpace, balance: Mapping[str, Any], name: str, subtit
     classes = order(balance)
     count = len(classes)
     row, letters = (0.32, 9.5) if count <= MANY else (0.165, 7.0)
-    axes = plot(name, subtitle, unit, "", (8.2, 1.45 + row * count))
+    axes = plot(name, subtitle + note(balance), unit, "", (8.2, 1.45 + row * count))
     axes.set_yticks(range(count), [shown(labels.names[k]) for k in classes], fontsize=letters)
     axes.set_ylim(count - 0.4, -0.6)
     axes.tick_params(axis="y", pad=13)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from segkit.analysis.axis import MANY, Plot, order, save, shown
-from segkit.report.style import INK, plot
+from segkit.analysis.axis import MANY, Plot, note, order, save, shown
+from segkit.report.style import INK, MOST, plot
 from segkit.types import LabelSpace
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def together(folder: Path, labels: LabelSpace, balance: Mapping[str, Any], name:
     share = np.array(balance["together"]["share"], float)[np.ix_(classes, classes)]
     cell = 0.40 if count <= NUMBERED else 0.26 if count <= MANY else 0.125
     side = 2.3 + max(2.4, cell * count)
-    subtitle = "percent of the images with one class that also show the other"
+    subtitle = f"percent of the images with one class that also show the other{note(balance)}"
     axes = plot(name, subtitle, "also shown", "images that show", (max(side + 0.4, 5.6), side))
     _cells(axes, share)
     letters = 9 if count <= NUMBERED else 7.5 if count <= MANY else 6
@@ -63,6 +63,7 @@ def _pairs(labels: LabelSpace, balance: Mapping[str, Any]) -> list[dict[str, Any
         {"class": one, "with": other, "images": images[i][j], "share": share[i][j]}
         for i, one in enumerate(labels.names)
         for j, other in enumerate(labels.names)
+        if len(labels.names) <= MOST or images[i][j]
     ]
 
 
@@ -76,7 +77,11 @@ def positions(folder: Path, labels: LabelSpace, balance: Mapping[str, Any], name
     lines = -(-len(classes) // columns)
     size = (0.5 + wide * max(columns, 2), 1.1 + lines * (wide * 0.94 * tall + 0.34))
     axes = plot(
-        name, "share of the images in which the class lies there; dark: where it lies most", "", "", size
+        name,
+        f"share of the images in which the class lies there; dark: where it lies most{note(balance)}",
+        "",
+        "",
+        size,
     )
     step = _mosaic(axes, [maps[k] for k in classes], columns, tall, 0.34 / (wide * 0.94))
     for place, k in enumerate(classes):
@@ -141,9 +146,13 @@ def _name(axes: Axes, name: str, values: Array, left: float, top: float, columns
 
 
 def _map_rows(labels: LabelSpace, maps: Array) -> list[dict[str, Any]]:
-    """One line per row of a map: a line per cell would make a table of megabytes."""
+    """One line per row of a map: a line per cell would make a table of megabytes.
+
+    Of too many classes, those rows in which the class lies.
+    """
     return [
         {"class": labels.names[k], "row": row, **{str(x): f"{v:.4g}" for x, v in enumerate(line) if v == v}}
         for k, plane in enumerate(maps)
         for row, line in enumerate(plane)
+        if len(maps) <= MOST or np.nanmax(line, initial=0) > 0
     ]

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 
 from segkit.callback.state import writes_files
 from segkit.files import write_csv
+from segkit.lost import spared
 from segkit.types import UserError
 
 FIRST = (
@@ -63,7 +64,8 @@ class CsvLog(Callback):
         self._rows.append(row)
         if writes_files(trainer):
             columns = sorted(dict.fromkeys(k for row in self._rows for k in row), key=_place)
-            write_csv(_path(trainer), columns, self._rows)
+            with spared("metrics.csv"):
+                write_csv(_path(trainer), columns, self._rows, durable=True)
 
 
 def _path(trainer: lightning.Trainer) -> Path:

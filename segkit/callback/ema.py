@@ -59,10 +59,13 @@ class Ema(Callback):
 
     @torch.no_grad()
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any, **kwargs: Any
+        self, trainer: lightning.Trainer, pl_module: Any, *args: Any, **kwargs: Any
     ) -> None:
-        """Update, if this micro-batch ended a window."""
+        """Update, if this micro-batch ended a window whose step was taken."""
         if self._other is None or trainer.global_step == self._step:
+            return
+        self._step = trainer.global_step
+        if pl_module.left_out:
             return
         decay = min(self.decay, (1 + self._updates) / (10 + self._updates))
         for name, value in pl_module.state_dict().items():
@@ -71,7 +74,6 @@ class Ema(Callback):
             else:  # a counter
                 self._other[name].copy_(value)
         self._updates += 1
-        self._step = trainer.global_step
 
     # ---- measuring ------------------------------------------------------------------
 

@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
-from lightning.pytorch.loggers import TensorBoardLogger
 
+from segkit.callback.board import Board
+from segkit.files import sync
+from segkit.lost import spared
 from segkit.types import Batch, UserError
 
 log = logging.getLogger(__name__)
 
-SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, n))
+NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+SIGNALS = tuple(getattr(signal, n) for n in NAMES if hasattr(signal, n))
 
 
 class Last(Checkpoint):
@@ -29,9 +33,11 @@ class Last(Checkpoint):
     loader's position belong together; a run that goes on from it ends as if it had never been
     stopped. The one before is kept as ``previous.ckpt``, in case a disk damages the last.
 
-    Ctrl-C, SIGTERM and SIGUSR1 (which SLURM sends before it takes a machine away) are noted,
-    the step at hand is finished, the checkpoint written, and training stops. During a
-    validation that is when it ends. A second signal stops at once, and saves nothing.
+    Ctrl-C, SIGTERM, SIGUSR1 (which SLURM sends before it takes a machine away) and SIGUSR2
+    (submitit's) are noted, the step at hand is finished, the checkpoint written, and whoever
+    listened to the signal before training decides what comes next: Python and the command stop,
+    submitit queues the job again. During a validation that is when it ends. The same signal once
+    more stops at once, and saves nothing. With several processes it is enough that one gets it.
 
     Args:
         every_n_epochs: Epochs between two.
@@ -57,6 +63,12 @@ class Last(Checkpoint):
 
     # ---- when ---------------------------------------------------------------------------
 
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Remember who listens to signals, before Lightning does."""
+        if threading.current_thread() is threading.main_thread():
+            found = {number: signal.getsignal(number) for number in SIGNALS}
+            self._before = {k: v for k, v in found.items() if v is not None}  # None: not Python's to change
+
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Start the clock, listen for signals, and see whether early stopping has ended this run before."""
         if any(_has_ended(c) for c in trainer.callbacks if isinstance(c, EarlyStopping)):  # type: ignore[attr-defined]
@@ -65,8 +77,12 @@ class Last(Checkpoint):
             )
             trainer.should_stop = True  # which is no part of a checkpoint
         self._saved_at, self._step = time.monotonic(), trainer.global_step
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        for number in self._before:
+            signal.signal(number, self._note)
+
+    def on_test_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Nothing is lost by stopping a test at once; Lightning would go on with it."""
+        self._restore()
 
     def on_train_batch_end(
         self,
@@ -86,7 +102,7 @@ class Last(Checkpoint):
         if stop or self._due(trainer):
             self._save(trainer)
         if stop:
-            raise KeyboardInterrupt
+            self._hand_on()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Save."""
@@ -94,24 +110,45 @@ class Last(Checkpoint):
         if stop or (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             self._save(trainer)
         if stop:
-            raise KeyboardInterrupt
+            self._hand_on()
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Heed a signal that came behind the last step."""
+        if self._asked(trainer):
+            self._hand_on()
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Leave signals as they were."""
+        self._restore()
+
+    def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        self._before = {}
 
     def _note(self, number: int, frame: Any) -> None:
-        if self.stopped_by is not None:
-            raise KeyboardInterrupt
+        again = self.stopped_by == number
         self.stopped_by = number
+        if again:
+            self._hand_on()
         log.warning("stopping after this step; once more to stop at once")
 
     def _asked(self, trainer: lightning.Trainer) -> bool:
-        """Whether any process was asked to stop."""
-        asked = self.stopped_by is not None
-        return trainer.strategy.reduce_boolean_decision(asked, all=False) if trainer.world_size > 1 else asked
+        """Whether any process was asked to stop; then all know by which signal."""
+        if trainer.world_size == 1:
+            return self.stopped_by is not None
+        mine = torch.tensor(self.stopped_by or 0, device=trainer.strategy.root_device)
+        agreed = int(trainer.strategy.reduce(mine, reduce_op="max"))
+        if agreed:  # else a signal that came just now waits for the next time
+            self.stopped_by = agreed
+        return agreed > 0
+
+    def _hand_on(self) -> None:
+        """Let who listened to the signal before decide; training goes on if he does nothing."""
+        number, self.stopped_by = self.stopped_by, None
+        handler = self._before.get(number or 0)
+        if not callable(handler):
+            raise KeyboardInterrupt
+        handler(number, None)
 
     def _due(self, trainer: lightning.Trainer) -> bool:
         if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
@@ -128,9 +165,11 @@ class Last(Checkpoint):
             return
         folder = Path(trainer.default_root_dir) / "checkpoints"
         for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
-                logger.experiment.flush()  # what the checkpoint counts as done is on disk before it
+            if isinstance(logger, Board):
+                logger.save()
         if trainer.is_global_zero:
+            with spared("what the run folder holds beside checkpoints"):
+                sync(folder.parent)  # what the checkpoint counts as done is on disk before it
             keep_previous(folder / "last.ckpt")
         trainer.save_checkpoint(folder / "last.ckpt")
         self._saved_at = time.monotonic()
@@ -151,3 +190,4 @@ def keep_previous(last: Path) -> None:
     with contextlib.suppress(OSError):  # a file system without hard links keeps one checkpoint only
         os.link(last, spare)
         spare.replace(last.with_name("previous.ckpt"))
+    spare.unlink(missing_ok=True)  # it stays where both are one file: nothing came behind `previous`

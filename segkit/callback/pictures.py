@@ -9,10 +9,11 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
 
+from segkit.callback.board import Board
 from segkit.callback.state import is_best, writes_files
 from segkit.files import write_png
+from segkit.lost import spared
 from segkit.metric.counts import OverlapCounts
 from segkit.metric.overlap import overlap
 from segkit.metric.scored import Scored
@@ -75,21 +76,22 @@ class Pictures(Callback):
         """Show the pictures in TensorBoard."""
         if not self._shows(trainer) or trainer.current_epoch % self.every:
             return
-        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        boards = [logger for logger in trainer.loggers if isinstance(logger, Board)]
         for board in boards:
             for picture, panel in zip(self._pictures, self._drawn(pl_module.labels), strict=True):
                 tag = f"validation/{picture.name}"
                 # The step of the epoch's numbers: a resumed run repeats what is at global_step.
-                board.experiment.add_image(tag, panel, trainer.global_step - 1, dataformats="HWC")
+                board.show_image(tag, panel, trainer.global_step - 1)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Keep the pictures of the best epoch as files."""
         if not self._shows(trainer) or not self._pictures or not is_best(trainer):
             return
         folder, labels = Path(trainer.default_root_dir) / "predictions", pl_module.labels
-        for number, (picture, panel) in enumerate(zip(self._pictures, self._drawn(labels), strict=True)):
-            write_png(folder / f"{number}_{picture.name.replace('/', '_')}.png", panel)
-        write_png(folder / "all.png", prediction_sheet(self._pictures, labels, self.width))
+        with spared("predictions/"):
+            for number, (picture, panel) in enumerate(zip(self._pictures, self._drawn(labels), strict=True)):
+                write_png(folder / f"{number}_{picture.name.replace('/', '_')}.png", panel)
+            write_png(folder / "all.png", prediction_sheet(self._pictures, labels, self.width))
 
     def _drawn(self, labels: LabelSpace) -> list[Array]:
         """The panels of this epoch, drawn once for TensorBoard and files together."""

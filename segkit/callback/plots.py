@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from segkit.callback.state import is_best, writes_files
+from segkit.lost import spared
 from segkit.report.bars import class_iou_bars
 from segkit.report.confusion import confusion
 from segkit.report.curves import curves
@@ -50,12 +51,14 @@ class Plots(Callback):
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Draw."""
         if writes_files(trainer):
-            self._draw(Path(trainer.default_root_dir), pl_module)
+            with spared("plots/"):
+                self._draw(Path(trainer.default_root_dir), pl_module)
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Draw what there is when the user has seen enough."""
         if isinstance(exception, KeyboardInterrupt) and writes_files(trainer) and self._epoch >= 0:
-            self._draw(Path(trainer.default_root_dir), pl_module)
+            with spared("plots/"):
+                self._draw(Path(trainer.default_root_dir), pl_module)
 
     def _draw(self, run: Path, pl_module: Any) -> None:
         labels = pl_module.labels

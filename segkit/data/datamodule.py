@@ -225,6 +225,10 @@ class SegmentationData(lightning.LightningDataModule):
         """Have the next loader begin where `state_dict` says."""
         self._position = state_dict.get("position")
 
+    def draws_per_step(self, trainer: Any) -> int:
+        """Pictures that an optimiser step sees, over all micro-batches and processes."""
+        return self.batch_size * trainer.accumulate_grad_batches * trainer.world_size
+
     def train_batches(self, trainer: Any) -> int:
         """Micro-batches that an epoch will have."""
         batches = -(-len(self.part("train")) // (self.batch_size * trainer.world_size))

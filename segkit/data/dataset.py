@@ -55,10 +55,17 @@ class Example(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """A sample that could not be read, in the place of its example."""
+    """A sample that could not be read, in the place of its example.
+
+    Attributes:
+        name: Its name.
+        reason: Why, in one line.
+        counted: False where it would only have filled up a batch (`segkit.data.sampler.Draw`).
+    """
 
     name: str
     reason: str
+    counted: bool = True
 
 
 class Reader:
@@ -125,7 +132,9 @@ class TrainDataset(Dataset[Example | Missing]):
 
     def __getitem__(self, draw: Draw) -> Example | Missing:
         found = self.reader.get(draw.index)
-        return found if isinstance(found, Missing) else self.augmented(draw, *found)
+        if isinstance(found, Missing):
+            return found._replace(counted=draw.counted)
+        return self.augmented(draw, *found)
 
     def augmented(self, draw: Draw, image: Array, target: Array) -> Example:
         """What a draw makes of its sample as it was read."""
@@ -222,7 +231,7 @@ class Collate:
             names=tuple(e.name for e in examples),
             image_size=tuple(e.image.shape[:2] for e in examples),
             target_size=tuple(e.target.shape[:2] for e in examples),
-            skipped=tuple((m.name, m.reason) for m in found if isinstance(m, Missing)),
+            skipped=tuple((m.name, m.reason) for m in found if isinstance(m, Missing) and m.counted),
         )
 
 

@@ -30,7 +30,7 @@ def write_split(path: Path, samples: Sequence[Sample], parts: Sequence[str]) -> 
     writer.writerow(HEADER)
     writer.writerows(sorted((s.name, part, s.group) for s, part in zip(samples, parts, strict=True)))
     digest = _digest(text.getvalue())
-    write_text(path, f"{HASH_MARK}{digest}\n{text.getvalue()}")
+    write_text(path, f"{HASH_MARK}{digest}\n{text.getvalue()}", durable=True)
     return digest
 
 

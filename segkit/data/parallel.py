@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import pickle
@@ -16,6 +17,8 @@ import numpy as np
 from segkit.data.read import image_size
 from segkit.data.source import FileSource
 from segkit.types import Sample, Source, UserError
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Task = Callable[[Any, Sequence[Any]], T]  # (what all share, some items) -> result
@@ -96,7 +99,7 @@ def _results(
                 done += 1
             return
         except BrokenProcessPool:  # killed, or a main module that cannot be imported: go on without
-            pass
+            log.warning("a worker process died (short of memory, or a crash): going on without more")
     if workers == 1:
         yield from (task(shared, chunk) for chunk in chunks[done:])
     else:

@@ -252,6 +252,11 @@ def _check_enough(samples: Sequence[Sample], groups: int, ratios: Sequence[float
     if k:
         test = " and a test part" if wanted > k else ""
         raise UserError(f"split.folds={k}: {found} cannot be divided into {k} folds{test}; lower it")
+    if groups < 2:
+        raise UserError(
+            f"{found} cannot be divided: training needs at least 2 {kind}s, one to learn from and one to "
+            f"validate with; add {kind}s"
+        )
     names = ", ".join(p for p, r in zip(SPLITS, ratios, strict=True) if r > 0)
     raise UserError(
         f"{found} cannot be divided into {names}; add {kind}s, "

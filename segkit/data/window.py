@@ -25,6 +25,9 @@ class WindowLoader:
     on with the next window without reading what has been seen. A window that was interrupted
     is begun again, for its gradients are no part of a checkpoint.
 
+    Attributes:
+        window: The micro-batches of the window at hand, as they were handed out.
+
     Args:
         loader: Reads the batches that ``sampler`` draws.
         sampler: The batch sampler of ``loader``.
@@ -50,6 +53,7 @@ class WindowLoader:
         self.loader, self.sampler = loader, sampler
         self.window_size, self.weigh, self.epoch = window_size, weigh, epoch
         self.limit, self.processed = limit, processed
+        self.window: list[Batch] = []
         self._handed_out = 0
         self._resume_at: dict[str, int] | None = None
 
@@ -66,6 +70,7 @@ class WindowLoader:
         batches = islice(self.loader, end - self.sampler.start)
         while window := list(islice(batches, self.window_size)):
             weights = torch.stack([self.weigh(b.target) for b in window]).sum(0)
+            self.window = window
             for batch in window:
                 self._handed_out += 1
                 yield batch._replace(window=weights)
@@ -78,12 +83,23 @@ class WindowLoader:
         return resume["batch"]
 
     def state_dict(self) -> dict[str, int]:
-        """Where this epoch stands: its number and the micro-batches done, in whole windows."""
+        """Where this epoch stands: its number and the micro-batches done, in whole windows.
+
+        ``window`` is k, and ``draws`` what a window of all processes holds: where only they are
+        cut otherwise (fewer processes, larger micro-batches), the position is the same.
+        """
         done = self._handed_out if self.processed is None else min(self.processed(), self._handed_out)
         if done < len(self):
             done -= done % self.window_size
-        return {"epoch": self.sampler.epoch, "batch": done}
+        draws = self.window_size * self.sampler.batch_size * self.sampler.world_size
+        return {"epoch": self.sampler.epoch, "batch": done, "window": self.window_size, "draws": draws}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Begin the next iteration where ``state`` says, if it is of the same epoch."""
-        self._resume_at = dict(state)
+        batch = recut(state["batch"], state.get("window", self.window_size), self.window_size)
+        self._resume_at = {**state, "batch": batch}
+
+
+def recut(batches: int, before: int, now: int) -> int:
+    """Micro-batches of whole windows, where a window had ``before`` of them and has ``now``."""
+    return batches if before == now else batches // before * now

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from segkit.data.datamodule import SegmentationData
+from segkit.lost import lose, system_error
 from segkit.metric.scored import Scored
 from segkit.model.whole import picture_logits
 from segkit.report.failing import shown_counts
@@ -98,7 +99,10 @@ def make_page(
         record = read_record(folder)
         return write_report(folder, *pictures_of(record, net, labels, data, most))
     except Exception as error:
-        log.warning("there is no report.html: %s: %s", type(error).__name__, error)
+        if system_error(error) is not None:
+            lose("report.html", error)
+        else:
+            log.warning("there is no report.html: %s: %s", type(error).__name__, error)
         return None
 
 

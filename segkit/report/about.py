@@ -90,7 +90,7 @@ def _card(record: Record) -> list[tuple[str, str, bool]]:
         ("finished", _last(card).text("finished"), False),
         ("seed", card.text("seed"), False),
         ("left out", _skipped(_last(card).whole("skipped")), False),
-        ("deterministic", card.text("deterministic"), False),
+        ("deterministic", _deterministic(card), False),
         ("data fingerprint", data.text("fingerprint"), True),
         ("versions", ", ".join(versions), False),
         ("git", f"{commit}{state}", False),
@@ -100,6 +100,16 @@ def _card(record: Record) -> list[tuple[str, str, bool]]:
 
 def _skipped(count: int | None) -> str:
     return f"{plural(count, 'picture')} that could not be read (skipped.csv)" if count else ""
+
+
+def _deterministic(card: Node) -> str:
+    """How far the run can be repeated, with what became different where it went on."""
+    first, found = card.text("deterministic"), []
+    for piece in card.rows("resumed"):
+        text = piece.text("deterministic")
+        if text and text != first:
+            found.append(f"since {piece.text('started')}: {text}")
+    return "; ".join(filter(None, [first, *dict.fromkeys(found)]))
 
 
 def _source(record: Record) -> list[tuple[str, str, bool]]:

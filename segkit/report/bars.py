@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.files import write_csv, write_figure
-from segkit.report.style import INK, PALE, plot
+from segkit.report.style import INK, PALE, drawn, drawn_note, plot
 from segkit.types import LabelSpace
 
 
@@ -24,6 +24,8 @@ def class_iou_bars(
     stem: str = "class_iou",
 ) -> Path:
     """Draw one bar per class, in class order, and a line at their mean.
+
+    Of more than 200 classes, the 60 with the lowest IoU are drawn; the table has all.
 
     Args:
         iou: K values from 0 to 1; nan for a class that occurs neither in the targets nor in the
@@ -40,12 +42,14 @@ def class_iou_bars(
     values = np.asarray(iou, np.float64)
     present = values[np.isfinite(values)]
     mean = float(present.mean()) if len(present) else math.nan
-    axes = plot(name, protocol or "IoU of each class", "IoU (0 to 1)", "", (7.2, 1.5 + 0.3 * len(values)))
-    _bars(axes, values, labels)
+    shown = sorted(drawn(np.argsort(values, kind="stable").tolist()))
+    subtitle = (protocol or "IoU of each class") + drawn_note(len(values), "the lowest")
+    axes = plot(name, subtitle, "IoU (0 to 1)", "", (7.2, 1.5 + 0.3 * len(shown)))
+    _bars(axes, values[shown], [labels.names[i] for i in shown], [labels.colors[i] for i in shown])
     if len(present):
         axes.axvline(mean, color=INK, lw=1.2, ls="--", zorder=3)
         side, gap = ("right", -0.01) if mean > 0.85 else ("left", 0.01)
-        axes.text(mean + gap, len(values) - 0.15, f"mean {mean:.3f}", ha=side, va="center", fontsize=9)
+        axes.text(mean + gap, len(shown) - 0.15, f"mean {mean:.3f}", ha=side, va="center", fontsize=9)
     rows = [
         {"class": n, "iou": "" if math.isnan(v) else f"{v:.6f}"}
         for n, v in zip([*labels.names, "mean"], [*values, mean], strict=True)
@@ -56,10 +60,12 @@ def class_iou_bars(
     return folder / f"{stem}.png"
 
 
-def _bars(axes: Axes, values: np.ndarray, labels: LabelSpace) -> None:
+def _bars(
+    axes: Axes, values: np.ndarray, names: Sequence[str], class_colors: Sequence[tuple[int, int, int]]
+) -> None:
     rows = np.arange(len(values))
     # A thin dark edge keeps white and pale classes visible on white paper.
-    colors = [tuple(c / 255 for c in color) for color in labels.colors]
+    colors = [tuple(c / 255 for c in color) for color in class_colors]
     axes.barh(rows, np.nan_to_num(values), height=0.72, color=colors, edgecolor=INK, linewidth=0.5)
     for row, value in enumerate(values.tolist()):
         absent = math.isnan(value)
@@ -73,7 +79,7 @@ def _bars(axes: Axes, values: np.ndarray, labels: LabelSpace) -> None:
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85},
             zorder=4,
         )
-    axes.set_yticks(rows, labels.names)
+    axes.set_yticks(rows, names)
     axes.set_ylim(len(values) + 0.2, -0.6)  # class 0 on top, a line for the mean at the bottom
     axes.set_xlim(0, 1.1)
     axes.set_xticks(np.arange(0, 1.01, 0.2))

@@ -46,7 +46,13 @@ class Clock(NamedTuple):
         return cls(time.perf_counter(), _core_seconds())
 
 
-def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) -> None:
+def write_card(
+    run: Path,
+    config: Mapping[str, Any],
+    samples: Sequence[Sample],
+    arguments: Sequence[str],
+    deterministic: str,
+) -> None:
     """Write ``run.json``: command, versions, git state, data, seed, hardware.
 
     A run that goes on keeps its card and adds a line to ``resumed``.
@@ -55,20 +61,22 @@ def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) 
         run: The run folder.
         config: The composed configuration.
         samples: All samples with their split.
+        arguments: Of the command line.
+        deterministic: How far the run can be repeated, in words (`segkit.report.repeat`).
     """
     now = {
-        "command": shlex.join(["python", "-m", "segkit.train", *_typed(sys.argv[1:])]),
+        "command": shlex.join(["python", "-m", "segkit.train", *_typed(arguments)]),
         "started": _now(),
+        "deterministic": deterministic,
     }
     path = run / "run.json"
     if (kept := read_json(path)) is not None:
         earlier = [row.value for row in kept.rows("resumed")]
-        write_json(path, {**kept.value, "resumed": [*earlier, now]})
+        write_json(path, {**kept.value, "resumed": [*earlier, now]}, durable=True)
         return
     card = {
         **now,
         "seed": config["seed"],
-        "deterministic": "same bits on a CPU; on GPUs only with trainer.deterministic=true",
         "data": {
             "samples": {p: sum(s.split == p for s in samples) for p in ("train", "val", "test")},
             "fingerprint": fingerprint(samples),
@@ -77,7 +85,7 @@ def write_card(run: Path, config: Mapping[str, Any], samples: Sequence[Sample]) 
         "git": _git(),
         "hardware": _hardware(),
     }
-    write_json(path, card)
+    write_json(path, card, durable=True)
 
 
 def finish_card(run: Path, clock: Clock, steps: int, gpus: int, skipped: int = 0) -> None:
@@ -115,7 +123,7 @@ def finish_card(run: Path, clock: Clock, steps: int, gpus: int, skipped: int = 0
         card["resumed"][-1] |= spent
     else:
         card |= spent
-    write_json(path, card)
+    write_json(path, card, durable=True)
 
 
 def _now() -> str:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from segkit.files import write_csv, write_figure
 from segkit.report.compare import Pair
-from segkit.report.style import BLUE, INK, PALE, VERMILLION, plot
+from segkit.report.style import BLUE, INK, PALE, VERMILLION, drawn, drawn_note, plot
 
 MANY = 40  # classes from which on rows are thin and letters small
 NUMBERS = ("a", "b", "difference", "low", "high", "p", "p_holm", "probability")
@@ -34,11 +34,15 @@ def forest(pair: Pair, colors: Mapping[str, tuple[int, int, int]], folder: Path,
     Returns:
         The PNG file.
     """
-    rows: dict[str, Any] = {**pair.numbers["per_class"], "mIoU": pair.numbers["mean"]["miou"]}
+    classes: dict[str, Any] = pair.numbers["per_class"]
+    total = {"mIoU": pair.numbers["mean"]["miou"]}
+    kept = set(drawn(sorted(classes, key=lambda n: -abs(classes[n]["difference"] or 0))))
+    rows = {**{n: entry for n, entry in classes.items() if n in kept}, **total}
     a, b, count = pair.a.letter, pair.b.letter, len(rows)
     high, letters = (0.32, 9.5) if count <= MANY else (0.165, 7.0)
+    note = drawn_note(len(classes), "the largest difference")
     label = f"IoU of {b} - IoU of {a} (-1 to 1; right of 0 {b} is better)"
-    axes = plot(title, "difference with 95 % interval", label, "", (6.4, 1.5 + high * count))
+    axes = plot(title, f"difference with 95 % interval{note}", label, "", (6.4, 1.5 + high * count))
     axes.axvline(0, color=INK, lw=1)
     for row, (name, entry) in enumerate(rows.items()):
         _row(axes, row, entry, bold=name == "mIoU")
@@ -49,7 +53,8 @@ def forest(pair: Pair, colors: Mapping[str, tuple[int, int, int]], folder: Path,
     axes.tick_params(axis="y", pad=13)
     _swatches(axes, [colors.get(name) for name in rows], 60 if count <= MANY else 22)
     stem = f"difference_{b}-{a}"
-    return _save(axes, folder / f"{stem}.png", ("class", *NUMBERS), (_numbers(n, e) for n, e in rows.items()))
+    lines = [_numbers(n, entry) for n, entry in {**classes, **total}.items()]
+    return _save(axes, folder / f"{stem}.png", ("class", *NUMBERS), lines)
 
 
 def _row(axes: Axes, row: int, entry: Mapping[str, Any], bold: bool) -> None:

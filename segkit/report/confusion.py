@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from segkit.files import write_csv, write_figure
-from segkit.report.style import INK, plot
+from segkit.report.style import INK, MOST, drawn, drawn_note, plot
 from segkit.types import LabelSpace
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ MANY = 20  # classes from which on cells are smaller and small shares stay blank
 
 def confusion(matrix: Array, labels: LabelSpace, folder: Path, name: str, stem: str = "confusion") -> Path:
     """Draw the matrix with each row divided by its sum.
+
+    Of more than 200 classes, the 60 with the most wrong pixels are drawn, and the table has the
+    cells that hold pixels alone.
 
     Args:
         matrix: int64 ``[K, K]`` pixel counts, rows = target, columns = prediction.
@@ -35,9 +39,10 @@ def confusion(matrix: Array, labels: LabelSpace, folder: Path, name: str, stem: 
     counts = np.asarray(matrix, np.int64)
     totals = counts.sum(1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-    side = 1.9 + max(2.6, (0.31 if len(counts) > MANY else 0.42) * len(counts))
-    axes = plot(name, _subtitle(len(counts)), "prediction", "target", (side + 0.1, side))
-    _cells(axes, shares, labels)
+    shown = most_confused(counts)
+    side = 1.9 + max(2.6, (0.31 if len(shown) > MANY else 0.42) * len(shown))
+    axes = plot(name, _subtitle(len(shown), len(counts)), "prediction", "target", (side + 0.1, side))
+    _cells(axes, shares[np.ix_(shown, shown)], [labels.names[i] for i in shown])
     write_csv(
         folder / f"{stem}.csv", ["target", "prediction", "pixels", "share"], _rows(counts, shares, labels)
     )
@@ -46,12 +51,19 @@ def confusion(matrix: Array, labels: LabelSpace, folder: Path, name: str, stem: 
     return folder / f"{stem}.png"
 
 
-def _subtitle(classes: int) -> str:
-    blank = "; blank: below 0.5" if classes > MANY else ""
-    return f"percent of each target class; rows add to 100{blank}"
+def most_confused(counts: Array) -> list[int]:
+    """The classes that are drawn, in their order: all, or of too many those with the most wrong pixels."""
+    wrong = counts.sum(0) + counts.sum(1) - 2 * counts.diagonal()
+    return sorted(drawn(np.argsort(-wrong, kind="stable").tolist()))
 
 
-def _cells(axes: Axes, shares: Array, labels: LabelSpace) -> None:
+def _subtitle(shown: int, classes: int) -> str:
+    blank = "; blank: below 0.5" if shown > MANY else ""
+    whole = "" if shown < classes else "; rows add to 100"
+    return f"percent of each target class{whole}{blank}{drawn_note(classes, 'the most wrong pixels')}"
+
+
+def _cells(axes: Axes, shares: Array, names: Sequence[str]) -> None:
     axes.grid(visible=False)
     axes.set_facecolor("#EFEFEF")  # shows through the row of a class without target pixels
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
@@ -76,8 +88,8 @@ def _cells(axes: Axes, shares: Array, labels: LabelSpace) -> None:
         )
     ticks = np.arange(len(shares))
     turn = {"rotation": 90} if len(ticks) > 12 else {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(ticks, labels.names, **turn)
-    axes.set_yticks(ticks, labels.names)
+    axes.set_xticks(ticks, names, **turn)
+    axes.set_yticks(ticks, names)
     axes.set_xticks(ticks[1:] - 0.5, minor=True)
     axes.set_yticks(ticks[1:] - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1)
@@ -92,5 +104,5 @@ def _rows(counts: Array, shares: Array, labels: LabelSpace) -> list[dict[str, ob
             "pixels": int(counts[row, column]),
             "share": "" if np.isnan(shares[row, column]) else f"{shares[row, column]:.6f}",
         }
-        for row, column in np.ndindex(counts.shape)
+        for row, column in (np.ndindex(counts.shape) if len(counts) <= MOST else np.argwhere(counts))
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from segkit.files import write_csv, write_figure
 from segkit.metric.overlap import WORST
-from segkit.report.style import BLUE, GREEN, INK, PALE, PURPLE, VERMILLION, plot
+from segkit.report.style import BLUE, GREEN, INK, PALE, PURPLE, VERMILLION, drawn, drawn_note, plot
 
 if TYPE_CHECKING:
     from segkit.types import Array
@@ -36,12 +36,15 @@ def error_bars(numbers: Mapping[str, Any], folder: Path, name: str, stem: str = 
     Returns:
         The PNG file.
     """
-    rows = {ALL: numbers["errors"], **numbers["errors_per_class"]}
+    everything = {ALL: numbers["errors"], **numbers["errors_per_class"]}
+    rows = _drawn(everything, lambda row: row["total"])
+    note = drawn_note(len(everything) - 1, "the most wrong pixels")
     pixels = np.array([[row[kind] for kind in KINDS] for row in rows.values()])
     total = pixels.sum(1)
     shares = 100 * pixels / np.maximum(total, 1)[:, None]
     size = (7.6, 1.9 + 0.3 * len(rows))
-    axes = plot(name, "kinds of wrong pixels, by the class of the target", "% of the wrong pixels", "", size)
+    subtitle = f"kinds of wrong pixels, by the class of the target{note}"
+    axes = plot(name, subtitle, "% of the wrong pixels", "", size)
     left = np.zeros(len(rows))
     for (kind, color), width in zip(KINDS.items(), shares.T, strict=True):
         axes.barh(range(len(rows)), width, left=left, height=0.72, color=color, label=kind)
@@ -56,7 +59,7 @@ def error_bars(numbers: Mapping[str, Any], folder: Path, name: str, stem: str = 
     _legend(axes)
     lines = [
         {"class": n, "kind": kind, "pixels": row[kind], "share_of_wrong": _share(row[kind], row["total"])}
-        for n, row in rows.items()
+        for n, row in everything.items()
         for kind in KINDS
     ]
     write_csv(folder / f"{stem}.csv", ["class", "kind", "pixels", "share_of_wrong"], lines)
@@ -75,9 +78,10 @@ def size_dots(numbers: Mapping[str, Any], folder: Path, name: str, stem: str = "
     Returns:
         The PNG file.
     """
-    rows = {ALL: numbers["size"], **numbers["size_per_class"]}
-    sizes = numbers["sizes"]
-    subtitle = "mean IoU of the target's objects (connected regions), by their area"
+    everything, sizes = {ALL: numbers["size"], **numbers["size_per_class"]}, numbers["sizes"]
+    rows = _drawn(everything, lambda row: sum(row[s["name"]]["objects"] for s in sizes))
+    note = drawn_note(len(everything) - 1, "the most objects")
+    subtitle = f"mean IoU of the target's objects (connected regions), by their area{note}"
     axes = plot(name, subtitle, "IoU (0 to 1)", "", (7.6, 1.9 + 0.3 * len(rows)))
     _dots(axes, rows, sizes)
     axes.set_xlim(-0.02, 1.02)
@@ -86,11 +90,18 @@ def size_dots(numbers: Mapping[str, Any], folder: Path, name: str, stem: str = "
     fields = ("objects", "found", "recall", "iou")
     lines = [
         {"class": name, **limits, **{field: row[limits["size"]][field] for field in fields}}
-        for name, row in rows.items()
+        for name, row in everything.items()
         for limits in ({"size": s["name"], "from": s["from"], "to": s["to"]} for s in sizes)
     ]
     write_csv(folder / f"{stem}.csv", ["class", "size", "from", "to", *fields], lines)
     return _written(axes, folder / f"{stem}.png")
+
+
+def _drawn(rows: Mapping[str, Any], size: Callable[[Any], float]) -> dict[str, Any]:
+    """The row of all, and those of the classes that are drawn, in their order."""
+    ranked = sorted((name for name in rows if name != ALL), key=lambda name: -size(rows[name]))
+    kept = {ALL, *drawn(ranked)}
+    return {name: row for name, row in rows.items() if name in kept}
 
 
 def score_histogram(

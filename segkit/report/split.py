@@ -202,12 +202,15 @@ def split_plot(about: Mapping[str, Any], folder: Path, name: str, stem: str = "s
     """
     from matplotlib.figure import Figure
 
-    from segkit.report.style import plot
+    from segkit.report.style import drawn, drawn_note, plot
 
     subtitle = "1: exactly its share; filled: pixels, hollow: images"
     if about["random"]:
         subtitle += "; grey: reach of random splits"
-    rows = {n: row for n, row in about["classes"].items() if row["images"]}
+    found = {n: row for n, row in about["classes"].items() if row["images"]}
+    kept = set(drawn(sorted(found, key=lambda n: found[n]["images"])))
+    rows = {n: row for n, row in found.items() if n in kept}
+    subtitle += drawn_note(len(found), "the fewest images")
     axes = plot(
         name, subtitle, "share of the class in the part / ratio of the part", "", (7.6, 1.7 + 0.3 * len(rows))
     )

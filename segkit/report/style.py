@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+T = TypeVar("T")
+
 # Okabe & Ito, "Color Universal Design" (2008).
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 INK, PALE, GRID = "#222222", "#767676", "#E3E3E3"
 DPI = 130
+
+MOST = 200  # classes that fit on a plot; of more, only some are drawn (its table has all)
+DRAWN = 60  # so many
 
 
 def plot(title: str, subtitle: str, xlabel: str, ylabel: str, size: tuple[float, float] = (7.2, 4.4)) -> Axes:
@@ -29,6 +37,16 @@ def plot(title: str, subtitle: str, xlabel: str, ylabel: str, size: tuple[float,
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color("#9A9A9A")
     return axes
+
+
+def drawn(ranked: Sequence[T]) -> list[T]:
+    """What a plot shows of classes, the most telling first: all, or the first of too many."""
+    return list(ranked if len(ranked) <= MOST else ranked[:DRAWN])
+
+
+def drawn_note(classes: int, which: str) -> str:
+    """For the subtitle: which classes are shown, where it is not all of them."""
+    return f"; the {DRAWN} of {classes} classes with {which}" if classes > MOST else ""
 
 
 def _head(axes: Axes, title: str, subtitle: str) -> None:

@@ -41,7 +41,7 @@ def table(numbers: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     lines += _other(numbers)
     lines.append(_sure(interval))
     words = numbers["protocol"]
-    if numbers["skipped"]:
+    if numbers.get("skipped"):
         missing = plural(numbers["skipped"], "image")
         lines.append(f"NOT MEASURED: {missing} that could not be read (skipped.csv)")
     lines.append(

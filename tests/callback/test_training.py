@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
+from segkit.callback.board import Board
 from segkit.callback.csv_log import CsvLog
 from segkit.callback.ema import Ema
 from segkit.callback.last import Last
 from segkit.callback.lr_monitor import LrMonitor
-from segkit.callback.nan import StopOnNan
 from segkit.callback.pictures import Pictures
 from segkit.callback.plots import Plots
 from segkit.callback.progress import Progress
@@ -33,13 +32,13 @@ LABELS = LabelSpace(("dark", "light"), ((40, 40, 40), (230, 159, 0)), ((0,), (1,
 class Module(lightning.LightningModule):
     """Tells light from dark pixels, with the attributes of the real module that callbacks use."""
 
-    def __init__(self, rate=0.1, poison=None):
+    def __init__(self, rate=0.1):
         super().__init__()
         self.net = torch.nn.Conv2d(1, 2, 1)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.labels, self.loss = LABELS, SimpleNamespace(names=("ce", "dice"))
         self.measured, self.numbers, self.counts = None, {}, OverlapCounts(LABELS)
-        self.rate, self.poison, self.interrupt_at = rate, poison, None
+        self.rate, self.interrupt_at, self.left_out = rate, None, False
         self.trace = []
 
     def forward(self, image):
@@ -51,8 +50,6 @@ class Module(lightning.LightningModule):
             signal.raise_signal(signal.SIGINT)  # as Ctrl-C does, in the middle of a step
         self.steps += 1
         loss = torch.nn.functional.cross_entropy(self(batch.image), batch.target.long())
-        if self.poison == self.trainer.global_step:
-            loss = loss * float("nan")
         size = len(batch.names)
         self.log_dict({"train/loss": loss, "lr": self.rate}, on_step=False, on_epoch=True, batch_size=size)
         return loss
@@ -221,54 +218,6 @@ def test_an_impossible_decay_is_refused(decay):
         Ema(decay)
 
 
-# ---- nan --------------------------------------------------------------------------------
-
-
-def test_nan_stops_names_step_and_samples_and_keeps_the_good_checkpoint(tmp_path):
-    kept = tmp_path / "checkpoints" / "last.ckpt"
-    with pytest.raises(UserError) as caught:
-        fit(tmp_path, [StopOnNan()], epochs=5, module=Module(poison=3))
-    message = str(caught.value)
-    assert "loss is nan at step 4 (epoch 1) on samples street/2, street/3;" in message
-    assert f"the last good checkpoint is {kept}" in message
-    assert "optimizer.lr (now 0.1)" in message
-    assert "\n" not in message
-    weights = torch.load(kept, weights_only=True)["state_dict"]
-    assert all(w.isfinite().all() for w in weights.values())
-
-
-def test_weights_that_overflowed_are_never_saved(tmp_path):
-    fit(tmp_path, [StopOnNan()], epochs=1)
-    before = (tmp_path / "checkpoints" / "last.ckpt").read_bytes()
-
-    class Overflow(Module):
-        def on_validation_epoch_end(self):
-            super().on_validation_epoch_end()
-            self.net.weight.data.fill_(float("inf"))
-
-    with pytest.raises(UserError, match="weights are nan or infinite at step 4"):
-        fit(tmp_path, [StopOnNan()], epochs=2, module=Overflow(), resume=True)
-    assert (tmp_path / "checkpoints" / "last.ckpt").read_bytes() == before
-
-
-def test_losses_on_a_gpu_are_read_together(monkeypatch):
-    watch, looks = StopOnNan(every=3), []
-
-    def look(trainer):
-        looks.append(len(watch._waiting))
-        watch._waiting.clear()
-
-    monkeypatch.setattr(watch, "_look", look)
-    on_gpu = SimpleNamespace(device=SimpleNamespace(type="cuda"))
-    outputs = {"loss": SimpleNamespace(detach=lambda: on_gpu)}
-    trainer = SimpleNamespace(global_step=0, current_epoch=0)
-    for _ in range(7):
-        watch.on_train_batch_end(trainer, None, outputs, SimpleNamespace(names=()), 0)
-    assert looks == [3, 3]
-    watch.on_validation_start(trainer, None)
-    assert looks == [3, 3, 1]
-
-
 # ---- interrupt --------------------------------------------------------------------------
 
 
@@ -286,7 +235,7 @@ def test_ctrl_c_in_an_epoch_saves_last_and_draws_plots(tmp_path):
 
 
 def test_pictures_plots_and_rates_of_a_run(tmp_path):
-    logger = TensorBoardLogger(tmp_path, name="tensorboard", version="")
+    logger = Board(str(tmp_path))
     callbacks = [CsvLog(), LrMonitor("step"), Pictures(count=2, width=640), Plots("my run")]
     fit(tmp_path, callbacks, epochs=2, logger=logger)
     names = sorted(p.name for p in (tmp_path / "predictions").iterdir())

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import runpy
 import signal
 import sys
 
@@ -9,6 +10,7 @@ import torch
 
 ARGUMENTS: list[str] = globals()["arguments"]  # given by whoever runs this file
 os.chdir(globals()["folder"])
+os.environ.update(globals()["environment"])
 HANDLE = os.open(globals()["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 os.dup2(HANDLE, 1)
 os.dup2(HANDLE, 2)
@@ -18,6 +20,10 @@ multiprocessing.set_start_method(
     "fork", force=True
 )  # as from a shell; else that of this process's own parent
 sys.argv = ["segkit", *ARGUMENTS]
+
+FAULTS = runpy.run_path(os.path.join(os.path.dirname(globals()["__file__"]), "fault.py"))  # noqa: PTH118, PTH120
+for name, options in globals().get("faults", []):
+    FAULTS[name](**options)
 
 from segkit.train import main  # noqa: E402
 

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import runpy
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,14 +27,22 @@ SMALL = [
     *("trainer.max_epochs=6", "threads=1", "optimizer.lr=1e-2", "trainer.log_every_n_steps=1"),
     *("callback.pictures.count=0", "callback.plots=null", "test=false"),
 ]
+PLAIN = ["model.depth=2", "model.base_width=4", "callback.last.every_n_steps=1"]
 
 
 class Started:
     """A command that runs."""
 
-    def __init__(self, arguments: list[str], folder: Path) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        folder: Path,
+        *faults: tuple[str, dict[str, Any]],
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.log = folder / "output.txt"
-        given = {"arguments": arguments, "folder": str(folder), "log": str(self.log)}
+        given = {"arguments": arguments, "folder": str(folder), "log": str(self.log), "faults": list(faults)}
+        given["environment"] = environment or {}
         self.process = SERVER.Process(target=runpy.run_path, args=(str(CHILD), given))
         self.process.start()
 
@@ -51,6 +60,12 @@ class Started:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process.pid, number)  # type: ignore[arg-type]
 
+    def others(self) -> list[int]:
+        """The further processes that it has started to train with."""
+        asked = ["pgrep", "-P", str(self.process.pid), "-f", "segkit.train"]
+        found = subprocess.run(asked, capture_output=True, text=True, check=False)
+        return [int(line) for line in found.stdout.split()]
+
     def until(self, condition: Callable[[], bool], seconds: float = 120) -> None:
         """Wait for something that the command does."""
         end = time.monotonic() + seconds
@@ -58,15 +73,31 @@ class Started:
             time.sleep(0.002)
 
 
-@pytest.fixture
-def start() -> Callable[[list[str], Path], Started]:
+@pytest.fixture(scope="session")
+def start() -> Callable[..., Started]:
+    """``start(arguments, folder, *faults)``: a fault is a function of fault.py and what it takes."""
     return Started
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small() -> list[str]:
     """A training of six epochs of three windows that takes a second."""
     return SMALL
+
+
+@pytest.fixture(scope="session")
+def whole(small, tmp_path_factory) -> Path:
+    """The run of ``PLAIN`` that nothing happened to."""
+    folder = tmp_path_factory.mktemp("whole")
+    begun = Started([*small, *PLAIN, "hydra.run.dir=run"], folder)
+    assert begun.wait() == 0, begun.text()
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def plain(small) -> list[str]:
+    """The options of ``whole``: with a checkpoint after each step, of which there are eighteen."""
+    return [*small, *PLAIN]
 
 
 def same(a: Any, b: Any, where: str = "") -> list[str]:
@@ -107,7 +138,7 @@ def _scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(e.step, e.value) for e in board.Scalars(tag)] for tag in board.Tags()["scalars"]}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def differences() -> Callable[[Path, Path], list[str]]:
     """Where two run folders differ: checkpoints, tables and TensorBoard."""
 

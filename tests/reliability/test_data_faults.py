@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -102,7 +105,7 @@ def test_a_file_that_breaks_in_a_run_ends_it_with_one_line(fault, words, start, 
     assert last["epoch"] >= 1
 
 
-@pytest.mark.parametrize(("batch_size", "windows"), [(1, 2), (4, 1)])
+@pytest.mark.parametrize(("batch_size", "windows"), [(1, 2), pytest.param(4, 1, marks=pytest.mark.soak)])
 def test_a_skipped_picture_weighs_nothing(batch_size, windows, start, folder):
     """As a run in which all of its pixels are ignored: the same weights, by another way."""
     options = [
@@ -218,7 +221,7 @@ def loaders_of(run) -> list[int]:
     ("number", "words"),
     [
         (signal.SIGKILL, "short of memory"),
-        pytest.param(signal.SIGSEGV, "crashed (Segmentation fault)", marks=pytest.mark.soak),
+        pytest.param(signal.SIGSEGV, "crashed", marks=pytest.mark.soak),
     ],
 )
 def test_a_loader_process_that_dies_ends_the_run_with_one_line_and_nothing_is_lost(
@@ -239,3 +242,68 @@ def test_a_loader_process_that_dies_ends_the_run_with_one_line_and_nothing_is_lo
     resumed = start(["resume=run"], folder)
     assert resumed.wait() == 0, resumed.text()
     assert differences(folder / "whole", folder / "run") == []
+
+
+def shell(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, as from a shell; none may take five minutes."""
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+TRAIN = (sys.executable, "-m", "segkit.train")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("broken", [(4,), (0, 1, 2, 3, 5, 6, 7, 8)])
+def test_processes_that_miss_different_pictures_wait_for_nobody_and_learn_what_one_learns(broken, folder):
+    """With most pictures gone, one process often has none where the other has some."""
+    for i in broken:
+        truncate(folder / "data" / f"train_{i}.png")
+    truncate(folder / "data" / "val_1.png")
+    options = [*OPTIONS, SKIP, "trainer.precision=64-true", "data.batch_size=1", "trainer.max_epochs=2"]
+    one = shell(*TRAIN, *options, "hydra.run.dir=one", "trainer.accumulate_grad_batches=4", folder=folder)
+    two = [*options, "hydra.run.dir=two", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    both = shell(*TRAIN, *two, folder=folder)
+    assert (one.returncode, both.returncode) == (0, 0), one.stderr + both.stderr
+    weights, others = (
+        torch.load(folder / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for name in ("one", "two")
+    )
+    assert max((weights[k] - others[k]).abs().max().item() for k in weights) < 1e-10
+    assert sorted(map(str, listed(folder / "one"))) == sorted(map(str, listed(folder / "two")))
+
+
+@pytest.mark.soak
+def test_processes_stop_together_where_too_much_is_missing(folder):
+    for i in range(3):
+        truncate(folder / "data" / f"train_{i}.png")
+    two = ["hydra.run.dir=two", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    done = shell(*TRAIN, *OPTIONS, SKIP, "data.max_skipped=2", "data.check_masks=0", *two, folder=folder)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("room", ["200k", "40k"])
+def test_shared_memory_that_is_full_costs_one_line(room, folder):
+    unshare = shutil.which("unshare")
+    if unshare is None or subprocess.run([unshare, "-m", "true"], capture_output=True).returncode:
+        pytest.skip("a small /dev/shm needs the right to mount")
+    mount = f"mount -t tmpfs -o size={room} tmpfs /dev/shm && exec "
+    options = [*OPTIONS, "hydra.run.dir=run", "data.num_workers=2", "data.size=[128,128]"]
+    command = " ".join(f"'{part}'" for part in (*TRAIN, *options))
+    done = shell(unshare, "-m", "sh", "-c", mount + command, folder=folder)
+    assert done.returncode == 2, done.stderr
+    assert "/dev/shm" in done.stderr
+    assert "data.num_workers=0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("files", [80, 60])
+def test_too_many_open_files_cost_one_line(files, folder):
+    options = [*OPTIONS, "hydra.run.dir=run", "data.num_workers=2", "data.batch_size=1"]
+    command = " ".join(f"'{part}'" for part in (*TRAIN, *options))
+    done = shell("sh", "-c", f"ulimit -n {files} && exec {command}", folder=folder)
+    assert done.returncode in (0, 2), done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0 or "ulimit -n" in done.stderr

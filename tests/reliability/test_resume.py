@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,15 @@ RECIPES = {
     "dropout": [
         *("model=smp", "model.arch=fpn", "model.encoder_name=resnet18", "+model.params.decoder_dropout=0.5"),
         *(STEPS, "trainer.max_epochs=3"),
+    ],
+    "together": [
+        *("data.num_workers=2", "model.dropout=0.3", "callback.ema.decay=0.9", "scheduler=plateau"),
+        *("scheduler.patience=0", "data.sampler=class_balanced", "callback.last.every_minutes=0.001"),
+        *("callback.early_stopping.patience=3", "callback.last.every_n_steps=2", "augment=street"),
+    ],
+    "cosine": [
+        *("scheduler.warmup_steps=4", "data.cache=true", "data.sampler=rare_first", "model.dropout=0.3"),
+        *("data.fit=crop", "augment.crop_class_prob=0.5", "trainer.gradient_clip_val=1", STEPS),
     ],
 }
 KILLS = int(os.environ.get("SEGKIT_KILLS", "104"))  # of the soak
@@ -100,6 +110,17 @@ def test_early_stopping_that_has_ended_a_run_is_remembered(start, small, differe
     assert differences(tmp_path / "whole", tmp_path / "run") == []
 
 
+def test_a_test_that_is_repeated_is_logged_once(start, small, differences, tmp_path):
+    """As after a kill while the report was made."""
+    options = [*options_of("plain", small), "test=true", "metric=basic"]
+    for name in ("whole", "run"):
+        begun = start([*options, f"hydra.run.dir={name}"], tmp_path)
+        assert begun.wait() == 0, begun.text()
+    resumed = start(["resume=run"], tmp_path)
+    assert resumed.wait() == 0, resumed.text()
+    assert differences(tmp_path / "whole", tmp_path / "run") == []
+
+
 def test_a_run_folder_that_was_moved_goes_on_and_keeps_its_best(start, small, differences, tmp_path):
     options = options_of("plain", small)
     begun = start([*options, "hydra.run.dir=whole"], tmp_path)
@@ -116,7 +137,7 @@ def test_a_run_folder_that_was_moved_goes_on_and_keeps_its_best(start, small, di
 
 @pytest.mark.soak
 def test_a_hundred_kills_at_any_moment_change_no_bit(start, small, differences, tmp_path):
-    """Each recipe is killed at random moments, from the first import to the last write."""
+    """Each recipe is ended at random moments, from the first import to the last write, again and again."""
     rng, share = np.random.default_rng(0), -(-KILLS // len(RECIPES))
     figures = {recipe: soak(recipe, share, rng, start, small, differences, tmp_path) for recipe in RECIPES}
     print(json.dumps(figures, indent=1))
@@ -131,22 +152,36 @@ def soak(recipe, share, rng, start, small, differences, tmp_path: Path) -> dict[
     before = time.monotonic()
     begun = start([*options, "hydra.run.dir=whole"], whole.parent)
     assert begun.wait() == 0, begun.text()
-    length, kills, runs, found = time.monotonic() - before, 0, 0, []
-    while kills < share:
+    length, ends, runs, found = time.monotonic() - before, Counter(), 0, []
+    while ends.total() < share:
         name, first, runs = f"run{runs}", True, runs + 1
         while True:
             command = [*options, f"hydra.run.dir={name}", "ckpt_path=last"] if first else [f"resume={name}"]
             running = start(command, whole.parent)
-            running.process.join(rng.uniform(0, length) if kills < share else None)
+            running.process.join(rng.uniform(0, length) if ends.total() < share else None)
             if not running.process.is_alive():
                 assert running.process.exitcode == 0, running.text()
                 break
-            running.send(signal.SIGKILL)
-            running.wait()
-            kills += 1
+            ends[strike(running, rng)] += 1
             first = not (whole.parent / name / ".hydra" / "config.yaml").is_file()
         found += differences(whole, whole.parent / name)
-    return {"kills": kills, "runs": runs, "differences": found}
+    return {"kills": ends.total(), **ends, "runs": runs, "differences": found}
+
+
+def strike(running, rng) -> str:
+    """End a run with ``kill -9``, with SIGTERM, or as a cluster does, with both in turn; tell how."""
+    how = str(rng.choice(["kill -9", "kill -9", "SIGTERM", "SIGTERM, then kill -9"]))
+    if how.startswith("SIGTERM"):
+        running.send(signal.SIGTERM)
+    if how.startswith("SIGTERM,"):
+        running.process.join(rng.uniform(0, 0.3))
+    if how.endswith("kill -9"):
+        running.send(signal.SIGKILL)
+    code = running.wait()
+    # 75: saved and stopped; -SIGTERM: before the training or behind it, where nothing is to be saved.
+    assert code in (75, -signal.SIGTERM, -signal.SIGKILL, 0), f"{how}: exit code {code}\n{running.text()}"
+    assert "Traceback" not in running.text()
+    return how
 
 
 def epochs(run: Path) -> int:

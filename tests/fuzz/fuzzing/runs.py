@@ -99,7 +99,7 @@ def _card(run: Path) -> Callable[[Path], Read]:
 
         def read(data: bytes) -> None:
             (here / "run.json").write_bytes(data)
-            write_card(here, {"seed": 0}, [])
+            write_card(here, {"seed": 0}, [], [], "")
             finish_card(here, Clock.start(), 1, 0)
 
         return read
