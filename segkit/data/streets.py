@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.data.limit import check_size
 from segkit.data.scene.canvas import IGNORE, SUPERSAMPLE, Canvas
 from segkit.data.scene.ground import paint_bonnet, paint_ground, paint_sky, plan_street
 from segkit.data.scene.mood import develop
@@ -26,6 +27,8 @@ from segkit.data.scene.shade import finish_ground
 from segkit.types import SPLITS, LabelSpace, Sample, Split, UserError
 
 Array = NDArray[Any]
+
+MOST = 1_000_000  # scenes of a part: all are listed before the first is painted
 
 
 class Streets:
@@ -64,6 +67,9 @@ class Streets:
         for key, (value, least) in checks.items():
             if value < least:
                 raise UserError(f"data.{key}={value} is too small: give {least} or more")
+            if key.endswith("_samples") and value > MOST:
+                raise UserError(f"data.{key}={str(value)[:40]} is too large: give {MOST} or less")
+        check_size(Path("a street scene of data.width and data.height"), width, height)
         self.labels = labels
         self.seed, self.height, self.width = seed, height, width
         self.samples = [

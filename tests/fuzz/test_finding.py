@@ -171,6 +171,8 @@ COMMANDS = [
     ("train", ["~loss"], "loss"),
     ("train", [*SMALL, "trainer.max_time=[1]"], "trainer.*"),
     ("train", ["callback=[1]"], "no configuration can be made of these arguments"),
+    ("train", ["data.train_samples=1" + "0" * 30], "is too large: give 1000000 or less"),
+    ("train", ["data.height=100000", "data.width=100000"], "more pixels than data.max_pixels"),
     ("train", ["threshold=7"], "threshold=7: must lie between 0 and 1"),
     ("train", ["test=maybe"], "test=maybe: expected true or false"),
     ("train", ["data.max_pixels=0"], "data.max_pixels=0: give a whole number from 1"),
