@@ -47,7 +47,11 @@ class Pair:
         (folder / "spy" / "sitecustomize.py").write_text(SPY)
         whole = start([*EXACT, *ONE, "trainer.accumulate_grad_batches=4", "hydra.run.dir=one"], folder)
         spied = {"SPY": f"{folder}/spy/", "PYTHONPATH": f"{folder}/spy:{os.environ.get('PYTHONPATH', '')}"}
-        begun = start([*EXACT, *TWO, "trainer.accumulate_grad_batches=2", "hydra.run.dir=two"], folder, environment=spied)
+        begun = start(
+            [*EXACT, *TWO, "trainer.accumulate_grad_batches=2", "hydra.run.dir=two"],
+            folder,
+            environment=spied,
+        )
         begun.until(lambda: epochs(self.two) >= 1)
         (self.second,) = begun.others()
         os.kill(self.second, signal.SIGTERM)
