@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -176,22 +177,24 @@ def test_an_option_that_cannot_be_is_one_line(option, words, command, tiny, tmp_
     assert words in done.err
 
 
-SCRIPT = """
-import os, runpy, sys
-faults = runpy.run_path({fault!r})
+IN_THE_SECOND = """
+import os, runpy
 if os.environ.get("LOCAL_RANK") == "1":
-    faults["poison"]("loss", None, [1])
-from segkit.train import main
-main()
+    runpy.run_path({fault!r})["poison"]("loss", None, [1])
 """
 
 
 @pytest.mark.soak
 def test_two_processes_agree_to_leave_a_step_out_when_one_has_a_nan(small, tmp_path):
-    (tmp_path / "script.py").write_text(SCRIPT.format(fault=str(Path(__file__).with_name("fault.py"))))
+    fault = IN_THE_SECOND.format(fault=str(Path(__file__).with_name("fault.py")))
+    (tmp_path / "sitecustomize.py").write_text(fault)
+    path = f"{tmp_path}:{Path(segkit.__file__).parents[1]}"
     options = [*small, *NET, SKIP, "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=2"]
-    command = [sys.executable, "script.py", *options, "hydra.run.dir=run"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    command = [sys.executable, "-m", "segkit.train", *options, "hydra.run.dir=run"]
+    here = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=here, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     run = tmp_path / "run"
     assert {r["epoch"] for r in rows(run)} == {"1"}
