@@ -30,9 +30,7 @@ def _blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-LINES = sorted(
-    {li for b in _blocks("bash") for li in b.replace("\\\n", " ").splitlines() if "segkit." in li}
-)
+LINES = sorted({li for b in _blocks("bash") for li in b.replace("\\\n", " ").splitlines() if "segkit." in li})
 
 
 @pytest.mark.parametrize("line", LINES)
