@@ -25,8 +25,8 @@ train: $(STAMP) ## train on the built-in street scenes and say where the results
 test: $(STAMP) ## run the tests (under 10 minutes on 2 cores)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-soak: $(STAMP) ## kill runs a hundred times and compare every bit (under 60 minutes on 2 cores)
-	$(BIN)/python -m pytest -m soak -s tests/reliability tests/hostile
+soak: $(STAMP) ## the long proofs: kills, power cuts, fuzzing (under 60 minutes on 2 cores)
+	$(BIN)/python -m pytest -m soak -n 2 --dist loadfile -rP tests
 
 lint: $(STAMP) ## check style and formatting
 	$(BIN)/ruff check .
