@@ -122,6 +122,8 @@ FINDINGS = [
     ),
     ("config.yaml", "a group that is missing was a KeyError", lambda s: without(s, "callback")),
     ("config.yaml", "a group that is a text was a TypeError", lambda s: without(s, "loss") + b"loss: x\n"),
+    ("config.yaml", "data that is a number was a TypeError", lambda s: without(s, "data") + b"data: 5\n"),
+    ("config.yaml", "a key that is a number was a TypeError", lambda s: without(s, "seed") + b"1: 2\n"),
     (
         "config.yaml",
         "a part that has no target was a KeyError",
