@@ -149,6 +149,13 @@ def test_what_was_found_is_refused_in_one_line(name, what, make, known, tmp_path
     assert len(text) < 3000
 
 
+def test_half_a_character_in_a_card_stays_what_it_is(known, tmp_path):
+    reader = known["resume run.json"]
+    card = {**json.loads(reader.seeds[0]), "command": "\ud800"}
+    reader.prepare(tmp_path)(json.dumps(card).encode())  # could not be written again
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["command"] == "\ud800"
+
+
 def test_points_at_the_end_of_what_numbers_reach_are_far(known, tmp_path):
     reader = known["labelme json"]
     content = json.loads(reader.seeds[0])
