@@ -96,8 +96,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str, durable: bool = False) -> None:
-    """Write UTF-8 text with Unix line ends."""
-    write_bytes(path, text.encode(), durable)
+    """Write UTF-8 text with Unix line ends; half a character, which UTF-8 has not, becomes an escape."""
+    write_bytes(path, text.encode(errors="backslashreplace"), durable)
 
 
 def write_json(path: Path, value: Any, durable: bool = False) -> None:

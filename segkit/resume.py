@@ -42,7 +42,7 @@ def config_of(run: Path, overrides: Sequence[str], trust: Sequence[str] = ()) ->
     for key in (o.partition("=")[0] for o in others):
         if OmegaConf.select(cfg, key, default=...) is ...:
             parent = OmegaConf.select(cfg, key.rpartition(".")[0] or "", default=None) or cfg
-            near = difflib.get_close_matches(key.rpartition(".")[2], list(parent), n=1)
+            near = difflib.get_close_matches(key.rpartition(".")[2], [str(k) for k in parent], n=1)
             raise UserError(f"the run has no key '{key}'" + (f"; did you mean '{near[0]}'" if near else ""))
     cfg.merge_with_dotlist([*others, "ckpt_path=last"])
     typed = {"trust", *(o.partition("=")[0] for o in others)}
@@ -52,7 +52,8 @@ def config_of(run: Path, overrides: Sequence[str], trust: Sequence[str] = ()) ->
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)
     refuse_untrusted(resolved, file, trust, typed)
     refuse_escapes(resolved, file, typed)
-    if "data.download" not in typed and "download" in (resolved.get("data") or {}):
+    data = resolved.get("data")
+    if "data.download" not in typed and isinstance(data, dict) and "download" in data:
         cfg.data.download = False  # nothing is fetched because a folder says so
     return cfg
 

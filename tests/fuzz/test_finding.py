@@ -122,6 +122,8 @@ FINDINGS = [
     ),
     ("config.yaml", "a group that is missing was a KeyError", lambda s: without(s, "callback")),
     ("config.yaml", "a group that is a text was a TypeError", lambda s: without(s, "loss") + b"loss: x\n"),
+    ("config.yaml", "data that is a number was a TypeError", lambda s: without(s, "data") + b"data: 5\n"),
+    ("config.yaml", "a key that is a number was a TypeError", lambda s: without(s, "seed") + b"1: 2\n"),
     (
         "config.yaml",
         "a part that has no target was a KeyError",
@@ -145,6 +147,13 @@ def test_what_was_found_is_refused_in_one_line(name, what, make, known, tmp_path
     assert text is not None, repr(caught.value)
     assert text == visible(text)
     assert len(text) < 3000
+
+
+def test_half_a_character_in_a_card_stays_what_it_is(known, tmp_path):
+    reader = known["resume run.json"]
+    card = {**json.loads(reader.seeds[0]), "command": "\ud800"}
+    reader.prepare(tmp_path)(json.dumps(card).encode())  # could not be written again
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["command"] == "\ud800"
 
 
 def test_points_at_the_end_of_what_numbers_reach_are_far(known, tmp_path):
