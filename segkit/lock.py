@@ -17,7 +17,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 
-from segkit.cli import one_line, rank, requeued
+from segkit.arguments import rank, requeued
+from segkit.cli import one_line
 from segkit.error import UserError
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
-from segkit.cli import INTERRUPTED, PREEMPTED, USER_ERROR, Preempted, quoted, rank
+from segkit.arguments import quoted, rank
+from segkit.cli import INTERRUPTED, PREEMPTED, USER_ERROR, Preempted
 from segkit.error import UserError
 
 FIRST = (

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from segkit import lost
-from segkit.cli import INCOMPLETE, Preempted, launch, requeued, with_data_options
+from segkit.arguments import requeued
+from segkit.cli import INCOMPLETE, Preempted, launch, with_data_options
 from segkit.error import UserError
 from segkit.trust import names
 

@@ -211,7 +211,7 @@ def test_what_was_changed_on_resume_stays_changed(command, folder):
 
 
 def test_two_runs_do_not_share_a_folder(command, folder, monkeypatch):
-    monkeypatch.setattr("segkit.cli._refuse_overwriting", lambda arguments: None)  # as if at the same moment
+    monkeypatch.setattr("segkit.cli.refuse_overwriting", lambda arguments: None)  # as if at the same moment
     assert command("train", *DATA, *TINY, *UNET, "test=false", cwd=folder).code == 0
     assert "already holds a run" in _refused(command, folder)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from segkit.cli import one_line, with_key
+from segkit.arguments import with_key
+from segkit.cli import one_line
 from segkit.error import UserError
 
 

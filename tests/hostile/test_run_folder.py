@@ -15,8 +15,8 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
+from segkit.arguments import refuse_overwriting
 from segkit.callback.best import Best
-from segkit.cli import _refuse_overwriting
 from segkit.error import UserError, visible
 from segkit.paths import CONF_DIR
 from segkit.report.run_page import write_report
@@ -177,7 +177,7 @@ LINKED = {
 WORK = {
     "report": write_report,
     "compare": read_stored,
-    "train": lambda run: _refuse_overwriting([f"resume={run}"]),
+    "train": lambda run: refuse_overwriting([f"resume={run}"]),
 }
 
 
