@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -78,7 +79,8 @@ def read_checkpoint(path: Path) -> Config:
     """
     try:
         _check_archive(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch's, of pickles that it has not written itself
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds, none of which tells the user what to do
         raise UserError(f"{path}: not a checkpoint, or a damaged one ({first_line(error)})") from None
     if not isinstance(content, dict) or "segkit" not in content or "state_dict" not in content:

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -136,7 +137,8 @@ def read_npz(path: Path, wanted: Sequence[str] | None = None) -> dict[str, Array
         ValueError: It is no such file, damaged, or holds more than `NPZ_BYTES` or objects.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        # NumPy would tell of the Python that has written a header.
+        with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(path) as archive:
             names = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}
             chosen = [n for n in names if wanted is None or n in wanted]
             if (size := sum(names[n].file_size for n in chosen)) > NPZ_BYTES:

@@ -6,6 +6,8 @@ import io
 import json
 import re
 import struct
+import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -40,13 +42,25 @@ def ckpt(seed, change):
 
 def member(seed, old, new):
     """An archive in which bytes of an array's header are others."""
-    import zipfile
-
     content = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(seed)) as before, zipfile.ZipFile(content, "w") as after:
         for name in before.namelist():
             after.writestr(name, before.read(name).replace(old, new))
     return content.getvalue()
+
+
+def renamed(seed, ending, body):
+    """An archive in which one file holds something else."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(seed)) as before, zipfile.ZipFile(content, "w") as after:
+        for name in before.namelist():
+            after.writestr(name, body if name.endswith(ending) else before.read(name))
+    return content.getvalue()
+
+
+def _members(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return [archive.read(name) for name in archive.namelist()]
 
 
 def without(text, key):
@@ -120,6 +134,16 @@ FINDINGS = [
             s, lambda c: c["segkit"]["labels"].update(names=[*c["segkit"]["labels"]["names"][:-1], ["x"]])
         ),
     ),
+    (
+        "encoder weights",
+        "a directory of damaged numbers was an IndexError",
+        lambda s: member(s, b"3", b"\xff"),
+    ),
+    (
+        "encoder weights",
+        "a pickle that ends was a struct.error",
+        lambda s: renamed(s, "data.pkl", b"\x80\x02r\x01"),
+    ),
     ("config.yaml", "a group that is missing was a KeyError", lambda s: without(s, "callback")),
     ("config.yaml", "a group that is a text was a TypeError", lambda s: without(s, "loss") + b"loss: x\n"),
     ("config.yaml", "data that is a number was a TypeError", lambda s: without(s, "data") + b"data: 5\n"),
@@ -147,6 +171,15 @@ def test_what_was_found_is_refused_in_one_line(name, what, make, known, tmp_path
     assert text is not None, repr(caught.value)
     assert text == visible(text)
     assert len(text) < 3000
+
+
+def test_a_header_of_long_ago_is_read_without_a_word(known, tmp_path):
+    reader = known["report counts.npz"]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        reader.prepare(tmp_path)(member(reader.seeds[0], b", 3), } ", b", 3L), }"))
+    assert not [w for w in said if "Python 2" in str(w.message)]
+    assert b", 3L), }" in b"".join(_members((tmp_path / "run" / "counts.npz").read_bytes()))
 
 
 def test_half_a_character_in_a_card_stays_what_it_is(known, tmp_path):
