@@ -33,14 +33,14 @@ def render(template: str, values: Mapping[str, Any], scripts: Sequence[str] = ("
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
-    return _environment().get_template(template).render({**values, **own})
+    return _environment(FOLDER).get_template(template).render({**values, **own})
 
 
 @functools.cache
-def _environment() -> Environment:
+def _environment(folder: Path) -> Environment:
     """Compiling templates takes longer than filling them: it is done once."""
     environment = Environment(
-        loader=FileSystemLoader(FOLDER),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

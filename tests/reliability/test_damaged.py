@@ -40,7 +40,13 @@ def run(tmp_path) -> Path:
     folder.mkdir(parents=True)
     weights = {"net.weight": torch.randn(200, 200, generator=torch.Generator().manual_seed(0))}
     for name, step in (("previous", 1), ("last", 2)):
-        content = {"global_step": step, "state_dict": weights, "segkit": {"labels": {}}}
+        content = {
+            "epoch": 0,
+            "global_step": step,
+            "state_dict": weights,
+            "segkit": {"labels": {"names": ["a"]}},
+        }
+        content |= {"loops": {}, "callbacks": {}, "optimizer_states": []}
         torch.save(content, folder / f"{name}.ckpt")
     return tmp_path / "run"
 
