@@ -238,6 +238,7 @@ def test_an_epoch_does_not_repeat_the_one_before(first):
     assert len({h for _, h in first.samples}) == len(first.samples)
 
 
+@pytest.mark.soak
 def test_a_sample_looks_the_same_in_a_larger_batch(run, first):
     large = run("large", *MEDICAL, "data.batch_size=3", "trainer.accumulate_grad_batches=1")
     assert large.samples == first.samples
