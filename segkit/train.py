@@ -62,20 +62,25 @@ def train(cfg: Any) -> float | None:
         claim(run, going_on=config["ckpt_path"] == "last", cfg=cfg)
         write_card(run, config, data.samples, _arguments(), deterministic)
         data.freeze_split(run / "split.csv")
-    best = None
     try:
         with Processes(trainer, run):
-            _interruptible(
-                trainer, lambda: trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-            )
-            best = _best(trainer)
-            if not config["trainer"]["fast_dev_run"]:
-                _measure(trainer, module, data, run, config)
+            best = _fit_and_measure(trainer, module, data, run, config, checkpoint)
     finally:
         _conclude(trainer, module, data, run, clock)
         missing = _say_what_is_missing()
     if missing:
         sys.exit(INCOMPLETE)
+    return best
+
+
+def _fit_and_measure(
+    trainer: Any, module: Any, data: Any, run: Path, config: dict[str, Any], checkpoint: str | None
+) -> float | None:
+    """Train from a checkpoint or from the beginning; the monitored number of the best checkpoint."""
+    _interruptible(trainer, lambda: trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True))
+    best = _best(trainer)
+    if not config["trainer"]["fast_dev_run"]:
+        _measure(trainer, module, data, run, config)
     return best
 
 
