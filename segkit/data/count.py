@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -168,17 +169,28 @@ def _count_stored(mask: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """
     if mask.dtype != np.uint8 or mask.size > SMALL:
         return count_values(find_runs(mask))
-    top = int(mask.max())
+    top = _largest(mask)
     shift = top == 255  # often means ignored: becomes 0, and all others one more
     if shift:
         mask = mask + np.uint8(1)
-        top = int(mask.max())
+        top = _largest(mask)
     bits = top.bit_length()
     if bits > MANY_BITS:
         values, counts = count_values(find_runs(mask))
     else:
-        mask = mask | np.arange(mask.shape[1]).astype(np.uint8) << bits
+        mask = cv2.bitwise_or(mask, _columns(mask.shape, bits))
         bins = cv2.calcHist([mask], [0], None, [256], [0, 256]).reshape(-1, 2**bits).sum(0)
         (values,) = bins.nonzero()
         counts = bins[values].astype(np.int64)
     return (values - shift).astype(np.uint8), counts
+
+
+def _largest(mask: NDArray[np.uint8]) -> int:
+    return int(cv2.norm(mask, cv2.NORM_INF))  # half the time of `mask.max()`
+
+
+@lru_cache(4)  # the masks of a data set have few sizes
+def _columns(shape: tuple[int, int], bits: int) -> NDArray[np.uint8]:
+    """The column of each pixel, as far as it has room above ``bits``."""
+    columns = np.arange(shape[1]).astype(np.uint8) << bits
+    return np.tile(columns, (shape[0], 1))

@@ -62,9 +62,7 @@ def in_chunks(
     Yields:
         The result of each chunk, in the order of the items.
     """
-    # Many, so that no worker waits long for the last one.
-    size = max(1, min(CHUNK, len(items) // (workers * 24)))
-    chunks = [items[i : i + size] for i in range(0, len(items), size)]
+    chunks = _chunks(items, workers)
     bar = _bar(len(items), progress)
     _keep_memory()
     done = 0
@@ -75,6 +73,20 @@ def in_chunks(
             yield result
     finally:
         bar.close() if bar else None
+
+
+def _chunks(items: Sequence[Any], workers: int) -> list[Sequence[Any]]:
+    """Smaller and smaller ones: little to do for each chunk, and no worker waits long for the last one.
+
+    Polychronopoulos and Kuck, "Guided self-scheduling", IEEE Transactions on Computers, 1987.
+    """
+    chunks: list[Sequence[Any]] = []
+    begin = 0
+    while begin < len(items):
+        size = min(CHUNK, max(2, (len(items) - begin) // (workers * 2)))
+        chunks.append(items[begin : begin + size])
+        begin += size
+    return chunks
 
 
 def _keep_memory() -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from segkit.augment.fit import stretch
 from segkit.metric.scored import Answer
+from segkit.model.whole import whole_logits
 from segkit.types import LabelSpace, UserError
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Predictor:
             image = stretch(image, self.size)
         some = next(itertools.chain(self.net.parameters(), self.net.buffers()), torch.empty(0))
         batch = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].to(some.device)
-        return Answer(self.net(batch)[0], own, self.labels, self.threshold, self.temperature)
+        return Answer(whole_logits(self.net, batch), own, self.labels, self.threshold, self.temperature)
 
 
 def _as_rgb(image: Array) -> Array:

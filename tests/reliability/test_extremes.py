@@ -89,8 +89,9 @@ def test_a_thousand_classes_train_and_their_pages_can_be_opened(command, tmp_pat
 
 
 @pytest.mark.soak
-def test_pictures_of_64_million_pixels_are_trained_on_measured_and_predicted(command, tmp_path):
-    """At the size of the network; the target and the prediction have the picture's own."""
+@pytest.mark.parametrize("fit", ["stretch", "crop"])
+def test_pictures_of_64_million_pixels_are_trained_on_measured_and_predicted(fit, command, tmp_path):
+    """At the size of the network (stretch), or at their own in tiles (crop)."""
     y, x = np.mgrid[:8000, :8000].astype(np.uint16)
     data = made(tmp_path, 0, 1, 3)
     for i in range(3):
@@ -99,7 +100,7 @@ def test_pictures_of_64_million_pixels_are_trained_on_measured_and_predicted(com
         cv2.imwrite(str(tmp_path / f"data/images/{i}.png"), np.repeat(mask[..., None] * 80, 3, 2))
     del y, x, mask
     before = peak()
-    options = [*NET, "data.size=[256,256]", "data.test_fraction=0", "metric=basic", RUN]
+    options = [*NET, "data.size=[256,256]", f"data.fit={fit}", "data.test_fraction=0", "metric=basic", RUN]
     done = command("train", *data, *options, cwd=tmp_path)
     assert done.code == 0, done.err
     done = command("evaluate", "run=run", "metric=basic", "hydra.run.dir=measured", cwd=tmp_path)
