@@ -6,7 +6,6 @@ Layout: ITU-T T.81, annex B.
 from __future__ import annotations
 
 import io
-import re
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,9 @@ END, SCAN = 0xD9, 0xDA
 BARE = {0x01, *range(0xD0, 0xD8)}  # markers that nothing follows
 # Segments that may stand in a file: frames, tables, scans, restart intervals, line counts, APPn, COM.
 KNOWN = {*range(0xC0, 0xD0), *range(0xDA, 0xF0), 0xFE} - {0xC8}
-AFTER_CODED = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # a marker that ends coded data
+# Whether a byte behind 255 makes a marker that ends coded data: no stuffing, no fill, no restart.
+ENDS_CODED = np.array([value not in (0, 0xFF, *range(0xD0, 0xD8)) for value in range(256)])
+FEW, MANY = 2**10, 2**20  # bytes that are searched at once: first, and at most
 GREYS = {63, 64, 65, 127, 128, 129}  # what no data decodes to, in CMYK and in all other kinds of colour
 NOISE = bytes(i * 37 % 251 for i in range(4096))  # holds no 255, with which a marker would begin
 
@@ -34,8 +35,7 @@ def follow(data: bytes) -> tuple[str, int]:
     position, coded = 2, False
     while True:
         if coded:
-            found = AFTER_CODED.search(data, position)
-            position = found.end() - 2 if found else len(data)
+            position = _next_marker(data, position)
         while data[position : position + 2] == b"\xff\xff":  # fill bytes
             position += 1
         if position + 2 > len(data):
@@ -49,6 +49,20 @@ def follow(data: bytes) -> tuple[str, int]:
         if kind not in BARE:
             position += int.from_bytes(data[position : position + 2], "big")
             coded = coded or kind == SCAN
+
+
+def _next_marker(data: bytes, begin: int) -> int:
+    """Where the marker behind coded data stands; the length of the data where there is none."""
+    size = FEW
+    while begin + 1 < len(data):
+        piece = np.frombuffer(data, np.uint8, min(size, len(data) - begin), begin)
+        (at,) = (piece[:-1] == 0xFF).nonzero()
+        (found,) = ENDS_CODED[piece[at + 1]].nonzero()
+        if len(found):
+            return begin + int(at[found[0]])
+        begin += len(piece) - 1  # its last byte may begin a marker
+        size = min(2 * size, MANY)
+    return len(data)
 
 
 def may_end_in_grey(pixels: NDArray[Any]) -> bool:
