@@ -65,11 +65,17 @@ def quoted(value: str) -> str:
 
 
 def arranged(arguments: list[str]) -> list[str]:
-    """``--multirun`` may stand anywhere; ``resume=RUN`` works in RUN and leaves its record alone."""
+    """``--multirun`` may stand anywhere; who goes on with a run leaves its record alone.
+
+    Hydra would write the record anew, file by file: killed in between, the run could not be resumed.
+    """
     arguments = sorted(arguments, key=lambda a: a not in ("--multirun", "-m"))
-    run = _value(arguments, "resume")
-    if run in (None, "null", "") or "hydra.output_subdir=null" in arguments:
+    run, folder = _value(arguments, "resume"), _value(arguments, "hydra.run.dir")
+    if "hydra.output_subdir=null" in arguments:
         return arguments
+    if run in (None, "null", ""):
+        again = folder and _goes_on(arguments) and _begun(Path(folder)) and _recorded(Path(folder))
+        return [*arguments, "hydra.output_subdir=null"] if again else arguments
     # The other keys are those of RUN, which Hydra does not know: "++" lets them pass for now.
     free = [a if a.startswith(("resume=", "hydra", "-", "+")) else f"++{a}" for a in arguments]
     return [*free, f"hydra.run.dir='{run}'", "hydra.output_subdir=null"]
@@ -104,10 +110,16 @@ def check_options(arguments: list[str]) -> None:
 def refuse_overwriting(arguments: list[str]) -> None:
     """Two runs in one folder would mix their files."""
     resume, folder = _value(arguments, "resume"), _value(arguments, "hydra.run.dir")
-    if resume not in (None, "null", "") and not (Path(resume) / ".hydra" / "config.yaml").is_file():
-        raise UserError(f"resume={resume}: no run folder there (it has no .hydra/config.yaml)")
+    if resume not in (None, "null", ""):
+        if not (Path(resume) / ".hydra" / "config.yaml").is_file():
+            raise UserError(f"resume={resume}: no run folder there (it has no .hydra/config.yaml)")
+        if not (_begun(Path(resume)) or _recorded(Path(resume))):
+            raise UserError(
+                f"resume={resume}: that run was stopped before its configuration was written; "
+                f"give its own command again, with hydra.run.dir={resume} ckpt_path=last"
+            )
     last = _value(arguments, "ckpt_path") == "last"
-    going_on_in = resume if resume not in (None, "null", "") else folder if last or requeued() else None
+    going_on_in = resume if resume not in (None, "null", "") else folder if _goes_on(arguments) else None
     if going_on_in:
         from segkit.files import RUN_FOLDERS, refuse_links
 
@@ -126,6 +138,21 @@ def refuse_overwriting(arguments: list[str]) -> None:
             f"{folder} already holds a run; go on with it by adding ckpt_path=last, "
             "or choose another hydra.run.dir"
         )
+
+
+def _goes_on(arguments: list[str]) -> bool:
+    """Whether a command without ``resume=`` goes on with the run in its folder."""
+    return _value(arguments, "ckpt_path") == "last" or requeued()
+
+
+def _begun(run: Path) -> bool:
+    """Whether training has begun: its record was written and synced before."""
+    return (run / "checkpoints").is_dir()
+
+
+def _recorded(run: Path) -> bool:
+    """Whether Hydra has written all it knows of a run: this file comes last."""
+    return (run / ".hydra" / "overrides.yaml").is_file()
 
 
 def requeued() -> bool:

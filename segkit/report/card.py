@@ -146,10 +146,11 @@ def _peak_memory() -> int | None:
 
 
 def _typed(arguments: Sequence[str]) -> list[str]:
-    """The command line without what segkit itself adds to it on ``resume=``."""
+    """The command line without what segkit itself adds to it where a run goes on."""
     if "hydra.output_subdir=null" not in arguments:
         return list(arguments)
-    added = ("hydra.run.dir='", "hydra.output_subdir=null")
+    resumed = any(a.startswith("resume=") for a in arguments)
+    added = ("hydra.output_subdir=null", *(["hydra.run.dir='"] if resumed else []))
     return [a.removeprefix("++") for a in arguments if not a.startswith(added)]
 
 

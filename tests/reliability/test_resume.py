@@ -135,6 +135,31 @@ def test_a_run_folder_that_was_moved_goes_on_and_keeps_its_best(start, small, di
     assert differences(tmp_path / "whole", tmp_path / "moved") == []
 
 
+def test_a_run_that_was_killed_while_hydra_wrote_its_record_takes_its_own_command_again(
+    start, small, differences, tmp_path
+):
+    """The record is three files; from the first checkpoint on nothing but `config.yaml` is written anew."""
+    options, record = options_of("plain", small), tmp_path / "run" / ".hydra"
+    begun = start([*options, "hydra.run.dir=whole"], tmp_path)
+    assert begun.wait() == 0, begun.text()
+    record.mkdir(parents=True)
+    (record / "config.yaml").write_bytes((tmp_path / "whole" / ".hydra" / "config.yaml").read_bytes())
+    (record / "hydra.yaml").write_text("")
+    resumed = start(["resume=run"], tmp_path)
+    assert resumed.wait() == 2, resumed.text()
+    assert "give its own command again, with hydra.run.dir=run ckpt_path=last" in resumed.text()
+    written = []
+    for _ in range(2):
+        again = start([*options, "hydra.run.dir=run", "ckpt_path=last"], tmp_path)
+        assert again.wait() == 0, again.text()
+        assert differences(tmp_path / "whole", tmp_path / "run") == []
+        written.append([(record / name).stat().st_mtime_ns for name in ("hydra.yaml", "overrides.yaml")])
+    assert written[0] == written[1]
+    typed = json.loads((tmp_path / "run" / "run.json").read_text())["command"]
+    assert "hydra.output_subdir" not in str(typed)
+    assert "hydra.run.dir=run" in str(typed)
+
+
 @pytest.mark.soak
 def test_a_hundred_kills_at_any_moment_change_no_bit(start, small, differences, tmp_path):
     """Each recipe is ended at random moments, from the first import to the last write, again and again."""
@@ -163,7 +188,9 @@ def soak(recipe, share, rng, start, small, differences, tmp_path: Path) -> dict[
                 assert running.process.exitcode == 0, running.text()
                 break
             ends[strike(running, rng)] += 1
-            first = not (whole.parent / name / ".hydra" / "config.yaml").is_file()
+            first = not (
+                whole.parent / name / ".hydra" / "overrides.yaml"
+            ).is_file()  # the last of the record
         found += differences(whole, whole.parent / name)
     return {"kills": ends.total(), **ends, "runs": runs, "differences": found}
 
