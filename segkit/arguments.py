@@ -74,7 +74,7 @@ def arranged(arguments: list[str]) -> list[str]:
     if "hydra.output_subdir=null" in arguments:
         return arguments
     if run in (None, "null", ""):
-        again = folder and _goes_on(arguments) and _begun(Path(folder)) and _recorded(Path(folder))
+        again = folder and _goes_on(arguments) and begun(Path(folder)) and _recorded(Path(folder))
         return [*arguments, "hydra.output_subdir=null"] if again else arguments
     # The other keys are those of RUN, which Hydra does not know: "++" lets them pass for now.
     free = [a if a.startswith(("resume=", "hydra", "-", "+")) else f"++{a}" for a in arguments]
@@ -113,7 +113,7 @@ def refuse_overwriting(arguments: list[str]) -> None:
     if resume not in (None, "null", ""):
         if not (Path(resume) / ".hydra" / "config.yaml").is_file():
             raise UserError(f"resume={resume}: no run folder there (it has no .hydra/config.yaml)")
-        if not (_begun(Path(resume)) or _recorded(Path(resume))):
+        if not (begun(Path(resume)) or _recorded(Path(resume))):
             raise UserError(
                 f"resume={resume}: that run was stopped before its configuration was written; "
                 f"give its own command again, with hydra.run.dir={resume} ckpt_path=last"
@@ -133,7 +133,7 @@ def refuse_overwriting(arguments: list[str]) -> None:
     if "LOCAL_RANK" in os.environ and not (folder or resume):
         raise UserError("processes that train together need hydra.run.dir=FOLDER, or each would make its own")
     going_on = resume or last or requeued() or "LOCAL_RANK" in os.environ or rank() > 0
-    if folder and not going_on and (Path(folder) / "checkpoints").is_dir():
+    if folder and not going_on and begun(Path(folder)):
         raise UserError(
             f"{folder} already holds a run; go on with it by adding ckpt_path=last, "
             "or choose another hydra.run.dir"
@@ -145,7 +145,7 @@ def _goes_on(arguments: list[str]) -> bool:
     return _value(arguments, "ckpt_path") == "last" or requeued()
 
 
-def _begun(run: Path) -> bool:
+def begun(run: Path) -> bool:
     """Whether training has begun: its record was written and synced before."""
     return (run / "checkpoints").is_dir()
 

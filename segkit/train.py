@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit import lost
-from segkit.arguments import requeued
+from segkit.arguments import begun, requeued
 from segkit.cli import INCOMPLETE, Preempted, launch, with_data_options
 from segkit.error import UserError
 from segkit.trust import names
@@ -28,7 +28,7 @@ def train(cfg: Any) -> float | None:
     run = Path(HydraConfig.get().runtime.output_dir)
     if cfg.resume is not None:
         cfg = config_of(run, HydraConfig.get().overrides.task, names(cfg.trust))
-    elif requeued() and (run / "checkpoints").is_dir():
+    elif requeued() and begun(run):
         cfg.ckpt_path = "last"
 
     import lightning

@@ -83,7 +83,7 @@ def _chunks(items: Sequence[Any], workers: int) -> list[Sequence[Any]]:
     chunks: list[Sequence[Any]] = []
     begin = 0
     while begin < len(items):
-        size = min(CHUNK, max(2, (len(items) - begin) // (workers * 2)))
+        size = min(CHUNK, max(1, (len(items) - begin) // (workers * 2)))
         chunks.append(items[begin : begin + size])
         begin += size
     return chunks

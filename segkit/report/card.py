@@ -147,11 +147,10 @@ def _peak_memory() -> int | None:
 
 def _typed(arguments: Sequence[str]) -> list[str]:
     """The command line without what segkit itself adds to it where a run goes on."""
-    if "hydra.output_subdir=null" not in arguments:
-        return list(arguments)
-    resumed = any(a.startswith("resume=") for a in arguments)
-    added = ("hydra.output_subdir=null", *(["hydra.run.dir='"] if resumed else []))
-    return [a.removeprefix("++") for a in arguments if not a.startswith(added)]
+    typed = [a for a in arguments if a != "hydra.output_subdir=null"]
+    if len(typed) == len(arguments) or not any(a.startswith("resume=") for a in arguments):
+        return typed
+    return [a.removeprefix("++") for a in typed if not a.startswith("hydra.run.dir='")]
 
 
 def fingerprint(samples: Sequence[Sample]) -> str:

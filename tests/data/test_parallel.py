@@ -6,7 +6,9 @@ import logging
 import os
 import signal
 
-from segkit.data.parallel import in_chunks
+import pytest
+
+from segkit.data.parallel import CHUNK, in_chunks
 
 
 def squares(parent: int, numbers: list[int]) -> list[int]:
@@ -22,3 +24,14 @@ def test_a_worker_process_that_dies_costs_a_line_and_no_result(caplog):
     assert [n for chunk in found for n in chunk] == [n * n for n in range(20)]
     assert len(caplog.messages) == 1
     assert "a worker process died" in caplog.text
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("number", [1, 2, 7, 500])
+def test_chunks_leave_no_worker_without_work_and_nobody_waiting_at_the_end(number, workers):
+    sizes = [len(chunk) for chunk in in_chunks(lambda _, items: items, None, range(number), workers, False)]
+    assert sum(sizes) == number
+    assert len(sizes) >= min(number, workers)
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] <= CHUNK
+    assert sizes[-1] == 1
