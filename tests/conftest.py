@@ -77,7 +77,8 @@ class Done(NamedTuple):
 def _command(verb: str, *arguments: str, cwd: Path) -> Done:
     """Run a verb in this process (importing Lightning anew costs ten seconds), as a user would."""
     out, err, code = io.StringIO(), io.StringIO(), 0
-    before, handlers = sys.argv, logging.getLogger().handlers[:]
+    before, root = sys.argv, logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     sys.argv = ["segkit", *arguments]
     try:
         with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -86,10 +87,10 @@ def _command(verb: str, *arguments: str, cwd: Path) -> Done:
         code = int(stopped.code or 0)
     finally:
         sys.argv = before
-        root = logging.getLogger()
         for handler in set(root.handlers) - set(handlers):
             handler.close()  # the run's log file
         root.handlers = handlers
+        root.setLevel(level)
     return Done(code, out.getvalue(), err.getvalue())
 
 

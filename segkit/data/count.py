@@ -68,14 +68,14 @@ class Mask(NamedTuple):
 
     Attributes:
         sample: Whose mask it is.
-        values: ``[t]`` the distinct values that are stored in it.
-        pixels: ``[t]`` int64, the pixels of each.
+        values: ``[t]`` distinct values; all that are stored in it are among them.
+        pixels: ``[t]`` how many pixels have each.
         content: Digest of the file; `UNKNOWN` where nobody asks for it.
     """
 
     sample: Sample
     values: NDArray[Any]
-    pixels: NDArray[np.int64]
+    pixels: NDArray[Any]
     content: bytes
 
 
@@ -151,17 +151,20 @@ def _encode(source: FileSource, masks: Sequence[Mask]) -> NDArray[np.int64]:
     row = np.repeat(np.arange(len(masks)), [len(mask.values) for mask in masks])
     pixels = np.zeros((len(masks), len(values)), np.int64)
     pixels[row, place] = np.concatenate([mask.pixels for mask in masks])
+    found = pixels.any(0)
+    values, pixels = values[found], pixels[:, found]
     try:
         encoded = source.labels.encode(values[None].astype(np.uint32))[0]
     except UserError:
         for mask in masks:
-            encode_values(source, mask.sample, mask.values)  # names the first mask and the likely cause
+            shown = mask.values[mask.pixels > 0]
+            encode_values(source, mask.sample, shown)  # names the first mask and the likely cause
         raise
     return class_pixels(encoded, pixels, source.labels)[0]
 
 
-def _count_stored(mask: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Distinct values of a mask ``[H, W]``, and the pixels of each.
+def _count_stored(mask: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Distinct values, and how many pixels have each: none of some; the mask may be written over.
 
     Small masks are counted by a histogram: threads wait for each other at every call, and it takes
     few. It is slow where neighbors are equal, since it adds to a number that it has only just
@@ -177,16 +180,19 @@ def _count_stored(mask: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     bits = top.bit_length()
     if bits > MANY_BITS:
         values, counts = count_values(find_runs(mask))
-    else:
-        mask = cv2.bitwise_or(mask, _columns(mask.shape, bits))
-        bins = cv2.calcHist([mask], [0], None, [256], [0, 256]).reshape(-1, 2**bits).sum(0)
-        (values,) = bins.nonzero()
-        counts = bins[values].astype(np.int64)
-    return (values - shift).astype(np.uint8), counts
+        return values - np.uint8(shift), counts
+    mask = cv2.bitwise_or(mask, _columns(mask.shape, bits), mask)
+    bins = cv2.calcHist([mask], [0], None, [256], [0, 256]).reshape(-1, 2**bits)
+    return _values(bits, shift), np.add.reduce(bins)
 
 
 def _largest(mask: NDArray[np.uint8]) -> int:
     return int(cv2.norm(mask, cv2.NORM_INF))  # half the time of `mask.max()`
+
+
+@lru_cache
+def _values(bits: int, shift: bool) -> NDArray[np.uint8]:
+    return np.arange(2**bits).astype(np.uint8) - np.uint8(shift)
 
 
 @lru_cache(4)  # the masks of a data set have few sizes

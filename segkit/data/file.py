@@ -6,7 +6,6 @@ picture for a truncated one, so completeness is checked here. It costs 0.1 ms pe
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 import os
@@ -14,7 +13,6 @@ import stat
 import struct
 import time
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,7 +27,13 @@ from segkit.types import UserError
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"IEND\xaeB`\x82"
+NO_PLAIN_PNG = (b"tRNS", b"eXIf", b"acTL")
+PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")  # in which some programs put EXIF data, as a "Raw profile"
+CHUNK = struct.Struct(">I4s")  # of a PNG: length and kind
+CHECKSUM = struct.Struct(">I")
+LOWER_CASE = ord("a")
 FEW = 2**16  # bytes
+OPEN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 # Nothing else: Pillow would start other programs for some kinds of files, whatever they are called.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 MANY_VIEWS = ("MPO",)  # a JPEG with further ones behind it, as phones write: the first is the picture
@@ -127,7 +131,8 @@ def is_grey_png(data: bytes) -> bool:
     width, height = struct.unpack_from(">II", data, 16)
     if not 0 < width * height <= max_pixels():
         return False
-    return not any(word in data for word in (b"tRNS", b"eXIf", b"acTL", b"Raw profile"))
+    kinds = {kind for kind, _, _ in _png_chunks(data)}
+    return kinds.isdisjoint(NO_PLAIN_PNG) and (kinds.isdisjoint(PNG_TEXTS) or b"Raw profile" not in data)
 
 
 def orientation(image: Image.Image | None) -> int:
@@ -175,12 +180,12 @@ def _patiently(path: Path) -> bytes:
 
 def _contents(path: Path) -> bytes:
     """Read a file with few system calls: after each a thread waits its turn."""
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-    file = os.open(path, flags)
+    file = os.open(path, OPEN)
     try:
-        data = b""
-        with contextlib.suppress(OSError):  # told below
+        try:
             data = os.read(file, FEW)
+        except OSError:  # told below
+            data = b""
         if len(data) < FEW and data.endswith(PNG_END):
             return data  # most masks
         state = os.fstat(file)
@@ -209,22 +214,22 @@ def _incomplete(data: bytes) -> str:
 def _png_fault(data: bytes) -> str:
     view = memoryview(data)
     for kind, begin, end in _png_chunks(data):
-        if kind[0] < ord("a"):  # upper case: a chunk that decoding depends on
-            (checksum,) = struct.unpack_from(">I", data, end)
-            if zlib.crc32(view[begin - 4 : end]) != checksum:
-                return "its contents are damaged (wrong checksum)"
+        needed = kind[0] < LOWER_CASE  # decoding depends on it
+        if needed and zlib.crc32(view[begin - 4 : end]) != CHECKSUM.unpack_from(data, end)[0]:
+            return "its contents are damaged (wrong checksum)"
         if kind == b"IEND":
             return ""
     return "it is truncated"
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def _png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
     """Kind of each whole chunk, and where what it holds begins and ends."""
-    begin = len(PNG) + 8  # behind the length and the kind
-    while begin + 4 <= len(data):
-        (length,) = struct.unpack_from(">I", data, begin - 8)
-        end = begin + length
-        if end + 4 > len(data):
-            return
-        yield data[begin - 4 : begin], begin, end
-        begin = end + 12
+    chunks = []
+    place = len(PNG)
+    while place + 12 <= len(data):
+        length, kind = CHUNK.unpack_from(data, place)
+        begin = place + 8
+        place = begin + length + 4
+        if place <= len(data):
+            chunks.append((kind, begin, begin + length))
+    return chunks
