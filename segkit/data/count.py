@@ -16,6 +16,7 @@ from segkit.data.component import count_values, find_runs
 from segkit.data.file import read_bytes
 from segkit.data.look import class_pixels, digest_bytes, encode_values
 from segkit.data.parallel import cpus, in_chunks, pixels
+from segkit.data.png import stored_runs
 from segkit.data.read import open_mask
 from segkit.data.source import FileSource
 from segkit.data.table import Table
@@ -139,6 +140,8 @@ def _count_file(source: FileSource, sample: Sample, known: bytes | None) -> Mask
     content = UNKNOWN if known is None else digest_bytes(data)
     if content == known:
         return None
+    if source.labels.masks == "index" and (runs := stored_runs(data)):
+        return Mask(sample, *count_values(runs), content)
     stored = open_mask(sample.mask, data, source.labels.masks)
     if stored.fault:
         raise UserError(stored.fault)

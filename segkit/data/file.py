@@ -10,28 +10,20 @@ import errno
 import io
 import os
 import stat
-import struct
 import time
-import zlib
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
 from segkit.data.jpeg import JPEG, follow
-from segkit.data.limit import check_size, make_room, max_pixels, too_large
+from segkit.data.limit import check_size, make_room, too_large
+from segkit.data.png import PNG, PNG_END, png_fault
 from segkit.data.tiff import ORIENTATION, TIFF, read_directory
 from segkit.error import ShortOfResources
 from segkit.exhausted import explain_exhausted
 from segkit.types import UserError
 
-PNG = b"\x89PNG\r\n\x1a\n"
-PNG_END = b"IEND\xaeB`\x82"
-NO_PLAIN_PNG = (b"tRNS", b"eXIf", b"acTL")
-PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")  # in which some programs put EXIF data, as a "Raw profile"
-CHUNK = struct.Struct(">I4s")  # of a PNG: length and kind
-CHECKSUM = struct.Struct(">I")
-LOWER_CASE = ord("a")
 FEW = 2**16  # bytes
 OPEN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 # Nothing else: Pillow would start other programs for some kinds of files, whatever they are called.
@@ -118,23 +110,6 @@ def _open(path: Path, file: BinaryIO) -> Image.Image:
     return image
 
 
-def is_grey_png(data: bytes) -> bool:
-    """Whether it is a PNG of 8 or 16 bits in one channel and nothing else that Pillow would have to tell.
-
-    No transparent value, no EXIF data, no more pixels than are allowed; opening such a file with Pillow
-    costs a tenth of decoding it.
-    """
-    if not data.startswith(PNG) or data[12:16] != b"IHDR" or len(data) < 33:
-        return False
-    if data[24] not in (8, 16) or data[25] != 0:  # bits, colour type
-        return False
-    width, height = struct.unpack_from(">II", data, 16)
-    if not 0 < width * height <= max_pixels():
-        return False
-    kinds = {kind for kind, _, _ in _png_chunks(data)}
-    return kinds.isdisjoint(NO_PLAIN_PNG) and (kinds.isdisjoint(PNG_TEXTS) or b"Raw profile" not in data)
-
-
 def orientation(image: Image.Image | None) -> int:
     """EXIF orientation 1..8; 1 where there is none (Pillow applies a TIFF's own tag itself)."""
     raw = image.info.get("exif") if image is not None else None
@@ -203,33 +178,9 @@ def _incomplete(data: bytes) -> str:
     if not data:
         return "it is empty"
     if data.startswith(PNG):
-        return _png_fault(data)
+        return png_fault(data)
     if data.startswith(JPEG):
         return follow(data)[0]
     if data.startswith(TIFF):
         return read_directory(data).fault
     return ""
-
-
-def _png_fault(data: bytes) -> str:
-    view = memoryview(data)
-    for kind, begin, end in _png_chunks(data):
-        needed = kind[0] < LOWER_CASE  # decoding depends on it
-        if needed and zlib.crc32(view[begin - 4 : end]) != CHECKSUM.unpack_from(data, end)[0]:
-            return "its contents are damaged (wrong checksum)"
-        if kind == b"IEND":
-            return ""
-    return "it is truncated"
-
-
-def _png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
-    """Kind of each whole chunk, and where what it holds begins and ends."""
-    chunks = []
-    place = len(PNG)
-    while place + 12 <= len(data):
-        length, kind = CHUNK.unpack_from(data, place)
-        begin = place + 8
-        place = begin + length + 4
-        if place <= len(data):
-            chunks.append((kind, begin, begin + length))
-    return chunks

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segkit.data.file import header_size, is_grey_png, open_header, orientation, read_bytes, unreadable
+from segkit.data.file import header_size, open_header, orientation, read_bytes, unreadable
 from segkit.data.jpeg import ends_early, may_end_in_grey
+from segkit.data.png import is_grey_png
 from segkit.error import LOOK
 from segkit.types import Masks, UserError
 

@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,6 +9,7 @@ from PIL import Image
 from segkit.data.count import class_counts, count_pixels
 from segkit.data.folder import folder
 from segkit.data.labels import read_labels
+from segkit.data.source import FileSource
 from segkit.types import LabelSpace, Sample, UserError
 
 LABELS = read_labels({"names": ["a", "b", "c"]})
@@ -104,6 +106,42 @@ def test_counts_are_kept_until_a_mask_changes(root, tmp_path, monkeypatch):
         np.testing.assert_array_equal(count_pixels(source, source.samples, cache=cache), first)
     Image.fromarray(np.full((5, 7), 2, np.uint8)).save(root / "masks" / "3.png")
     assert count_pixels(source, source.samples, cache=cache)[3].tolist() == [0, 0, 35]
+
+
+@pytest.mark.parametrize("shape", [(13, 21), (700, 1000)])
+@pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.parametrize("top", [0, 1, 15, 16, 62, 63, 64, 200])
+def test_masks_of_every_kind_are_counted_as_numpy_counts_them(top, ignored, shape, tmp_path):
+    labels = read_labels({"names": [f"c{i}" for i in range(201)]})
+    samples, expected = [], []
+    for name, write in (("pillow", write_pillow), ("opencv", write_opencv)):
+        mask = np.random.default_rng(top).integers(0, top + 1, shape).astype(np.uint8)
+        mask[0, :2], mask[-1, 3:] = top, 255 if ignored else top
+        write(tmp_path / f"{name}.png", mask)
+        samples.append(Sample(name, tmp_path / f"{name}.png", tmp_path / f"{name}.png"))
+        expected.append(np.bincount(mask[mask < 255], minlength=201))
+    assert np.array_equal(count_pixels(FileSource(samples, labels), samples), expected)
+
+
+def write_pillow(path, mask):
+    Image.fromarray(mask).save(path)
+
+
+def write_opencv(path, mask):
+    assert cv2.imwrite(str(path), mask)
+
+
+@pytest.mark.parametrize("write", [write_pillow, write_opencv])
+@pytest.mark.parametrize("shape", [(13, 21), (700, 1000)])
+def test_a_mask_of_one_value_only(write, shape, tmp_path):
+    path = tmp_path / "a.png"
+    source = FileSource([Sample("a", path, path)], LABELS)
+    for value, expected in ((255, [0, 0, 0]), (2, [0, 0, shape[0] * shape[1]])):
+        write(path, np.full(shape, value, np.uint8))
+        assert count_pixels(source, source.samples).tolist() == [expected]
+    write(path, np.full(shape, 3, np.uint8))
+    with pytest.raises(UserError, match=rf"a.png holds ids .* 3 \({shape[0] * shape[1]} pixels\)"):
+        count_pixels(source, source.samples)
 
 
 def test_multilabel_counts_ones_per_channel():
