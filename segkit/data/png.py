@@ -19,6 +19,8 @@ PNG_END = b"IEND\xaeB`\x82"
 NOT_PLAIN = (b"tRNS", b"eXIf", b"acTL")  # transparency, EXIF data, animation
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")  # in which some programs put EXIF data, as a "Raw profile"
 LOWER_CASE = ord("a")
+IHDR = b"\0\0\0\rIHDR"  # the first chunk: 13 bytes
+GREY_8 = bytes([8, 0, 0, 0, 0])  # bits, kind of colour, packing, filtering, no interlacing
 CHUNK, CHECKSUM = struct.Struct(">I4s"), struct.Struct(">I")
 SIZE = struct.Struct(">II")
 SUB = 1  # the filter of a row whose bytes are the differences to the left neighbor
@@ -68,18 +70,21 @@ def stored_runs(data: bytes) -> Runs | None:
         What `find_runs` gives for the decoded pixels; ``None`` for any other kind of file, and
         for a damaged one.
     """
-    if not data.startswith(PNG) or len(data) < 33 or data[24] != 8 or data[28] != 0:  # bits, interlacing
+    if not data.startswith(PNG + IHDR) or data[24:29] != GREY_8 or not data.endswith(PNG_END):
         return None
     width, height = SIZE.unpack_from(data, 16)
-    if width * height < LARGE or not is_grey_png(data):
+    if not LARGE <= width * height <= max_pixels():
         return None
-    rows = _differences(data, width + 1, height)
+    chunks = _chunks(data)
+    if [kind for kind, _, _ in chunks] != [b"IHDR", *[b"IDAT"] * (len(chunks) - 2), b"IEND"]:
+        return None
+    packed = b"".join(data[begin:end] for _, begin, end in chunks[1:-1])
+    rows = _differences(packed, width + 1, height)
     return None if rows is None else _sum_up(np.frombuffer(rows, np.uint8), width, height)
 
 
-def _differences(data: bytes, size: int, height: int) -> bytes | None:
+def _differences(packed: bytes, size: int, height: int) -> bytes | None:
     """Rows, each a byte that tells its filter and the differences; ``None`` where that is another filter."""
-    packed = b"".join(data[begin:end] for kind, begin, end in _chunks(data) if kind == b"IDAT")
     try:
         first = zlib.decompressobj().decompress(packed, SOME * size)
         if set(first[::size]) != {SUB}:

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -17,6 +18,9 @@ from PIL import Image
 from fuzzing.engine import damage, png_with
 from fuzzing.reader import Read, Reader
 from segkit.analysis.reduced import read_image_reduced
+from segkit.data import png
+from segkit.data.component import find_runs
+from segkit.data.file import read_bytes
 from segkit.data.jpeg import JPEG
 from segkit.data.limit import allow_pixels, max_pixels
 from segkit.data.look import look
@@ -165,6 +169,31 @@ def _mask(masks: Any) -> Callable[[Path], Read]:
     return prepare
 
 
+def _rows(home: Path) -> Read:
+    """Rows of differences: what is found without decoding is what decoding finds."""
+    allow_pixels(LIMIT)
+    path = home / "mask.png"
+
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        whole = read_bytes(path)
+        with patch.object(png, "LARGE", 1):
+            runs = png.stored_runs(whole)
+        values = read_mask(path) if runs is None else _decoded(path)
+        if runs is not None:
+            for found, expected in zip(runs, find_runs(values), strict=True):
+                np.testing.assert_array_equal(found, expected)
+
+    return read
+
+
+def _decoded(path: Path) -> Any:
+    try:
+        return read_mask(path)
+    except UserError as error:
+        raise AssertionError(f"read without decoding, but {error}") from error
+
+
 def _labelme(home: Path) -> Read:
     """A mask inside a JSON: the picture is damaged, not the JSON around it."""
     from segkit.data.labelme import labelme
@@ -206,5 +235,6 @@ PICTURE_READERS = [
     ),
     Reader("colour map", COLOR_MAPS, _mask("color"), (damage,)),
     Reader("colour map png", COLOR_MAPS[:2], _mask("color"), (png_with,)),
+    Reader("mask of differences", [_cv(".png", INDEX), _cv(".png", INDEX[:1])], _rows, (damage, png_with)),
     Reader("labelme mask", MASKS["index png"], _labelme, (damage, png_with)),
 ]
