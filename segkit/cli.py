@@ -13,29 +13,22 @@ import logging
 import os
 import re
 import shlex
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from segkit.arguments import arranged, check_options, rank, refuse_overwriting, with_key, without_files
 from segkit.error import DATA_OPTIONS, UserError, visible
 from segkit.exhausted import explain_exhausted
 from segkit.paths import CONF_DIR
+from segkit.stop import SYSTEM_SIGNALS, Preempted, asked, heed, listening
 
 USER_ERROR = 2  # exit code: the user can mend it
 INTERRUPTED = 130  # exit code: Ctrl-C, as shells report it
 INCOMPLETE = 1  # exit code: trained, but something that was asked for could not be written
 PREEMPTED = 75  # exit code: stopped by the system with everything saved (EX_TEMPFAIL: try again)
-# SIGTERM and SIGUSR1 are what SLURM sends before it takes a machine away, SIGUSR2 is submitit's.
-SYSTEM_SIGNALS = tuple(getattr(signal, n) for n in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, n))
-
-
-class Preempted(KeyboardInterrupt):
-    """The system wants its machine back."""
 
 
 def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, several: bool = False) -> None:
@@ -51,12 +44,6 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
     # Torch's threads sleep while they wait: others need the cores (loader processes, other runs), and
     # threads that spin take three times the time then. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    typed = ["strict=true" if a == "--strict" else a for a in sys.argv[1:]]
-    with one_line(verb):
-        sys.argv[1:] = arranged(with_key(typed, bare, several) if bare else typed)
-        if verb == "train" and rank() > 0:
-            sys.argv[1:] = without_files(sys.argv[1:])
-
     started = False
 
     @functools.wraps(task)  # Hydra names the log after the task's module
@@ -65,9 +52,14 @@ def launch(verb: str, task: Callable[[Any], Any], bare: str | None = None, sever
         started = True
         # Inside, so that Hydra does not add lines of its own to ours.
         with one_line(verb):
+            heed()
             return task(cfg)
 
-    with one_line(verb), _preemptible():
+    with one_line(verb), listening():
+        typed = ["strict=true" if a == "--strict" else a for a in sys.argv[1:]]
+        sys.argv[1:] = arranged(with_key(typed, bare, several) if bare else typed)
+        if verb == "train" and rank() > 0:
+            sys.argv[1:] = without_files(sys.argv[1:])
         if {"--help", "-h"} & set(sys.argv[1:]):
             print(_help(verb))
             return
@@ -92,10 +84,10 @@ def one_line(verb: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stopped:
-        if rank() == 0:  # one process of a run says it
-            print(f"segkit {verb}: stopped", file=sys.stderr)
-        sys.exit(PREEMPTED if isinstance(stopped, Preempted) else INTERRUPTED)
+        _end_stopped(verb, isinstance(stopped, Preempted))
     except Exception as error:
+        if (number := asked()) is not None:  # of which some library has made this error
+            _end_stopped(verb, number in SYSTEM_SIGNALS)
         if (message := explain(error, verb, sys.argv[1:])) is None:
             raise
         message = visible(message)
@@ -104,27 +96,10 @@ def one_line(verb: str) -> Iterator[None]:
         sys.exit(USER_ERROR)
 
 
-@contextmanager
-def _preemptible() -> Iterator[None]:
-    """Let the system's signals end a command as Ctrl-C does, but for the exit code.
-
-    Who has a handler already (submitit) keeps it.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    mine = [number for number in SYSTEM_SIGNALS if signal.getsignal(number) == signal.SIG_DFL]
-    for number in mine:
-        signal.signal(number, _stop)
-    try:
-        yield
-    finally:
-        for number in mine:
-            signal.signal(number, signal.SIG_DFL)
-
-
-def _stop(number: int, frame: Any) -> None:
-    raise Preempted
+def _end_stopped(verb: str, by_system: bool) -> NoReturn:
+    if rank() == 0:  # one process of a run says it
+        print(f"segkit {verb}: stopped", file=sys.stderr)
+    sys.exit(PREEMPTED if by_system else INTERRUPTED)
 
 
 def _help(verb: str) -> str:

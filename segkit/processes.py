@@ -20,8 +20,9 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from segkit.arguments import quoted, rank
-from segkit.cli import INTERRUPTED, PREEMPTED, USER_ERROR, Preempted
+from segkit.cli import INTERRUPTED, PREEMPTED, USER_ERROR
 from segkit.error import UserError
+from segkit.stop import Preempted
 
 FIRST = (
     "SEGKIT_FIRST_PROCESS"  # in the environment of a further process: the number of the one that started it

@@ -10,8 +10,9 @@ from typing import Any
 
 from segkit import lost
 from segkit.arguments import begun, requeued
-from segkit.cli import INCOMPLETE, Preempted, launch, with_data_options
+from segkit.cli import INCOMPLETE, launch, with_data_options
 from segkit.error import UserError
+from segkit.stop import Preempted, heed
 from segkit.trust import names
 
 log = logging.getLogger(__name__)
@@ -162,6 +163,7 @@ def _say_what_comes(trainer: Any, data: Any) -> None:
 def _interruptible(trainer: Any, work: Callable[[], Any]) -> None:
     """Lightning turns a stop into exit code 1; here it stays what it was, and one line says how to go on."""
     try:
+        heed()
         work()
     except SystemExit as error:
         if not isinstance(error.__context__, KeyboardInterrupt):

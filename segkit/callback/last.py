@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 from segkit.callback.board import Board
 from segkit.files import sync
 from segkit.lost import spared
+from segkit.stop import asked
 from segkit.types import Batch, UserError
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Last(Checkpoint):
             )
             trainer.should_stop = True  # which is no part of a checkpoint
         self._saved_at, self._step = time.monotonic(), trainer.global_step
+        self.stopped_by = self.stopped_by or asked()  # what a library has swallowed since training was begun
         for number in self._before:
             signal.signal(number, self._note)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
@@ -17,6 +18,11 @@ from segkit.types import Batch, LabelSpace, Sample, Source, UserError
 
 if TYPE_CHECKING:
     from segkit.types import Array
+
+# OpenCV's threads do not come along into a loader process, which is a fork and may then wait for them without
+# end (https://github.com/opencv/opencv/issues/5150). Without threads nothing is waited for, and loader
+# processes do not fight each other for the processors.
+cv2.setNumThreads(1)
 
 
 class Fit(Protocol):

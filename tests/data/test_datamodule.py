@@ -1,5 +1,7 @@
 import hashlib
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -271,3 +273,23 @@ def test_a_stratified_split_has_every_class_on_both_sides():
         data = _data(source=_Unsplit(), stratify=True, seed=seed, val_fraction=0.5, test_fraction=0.0)
         rare = {s.name for s in data.samples[:2]}
         assert all(len(rare & {s.name for s in data.part(p)}) == 1 for p in ("train", "val"))
+
+
+THREADS = """
+import os
+import numpy as np
+import segkit.data.dataset
+import cv2
+before = len(os.listdir("/proc/self/task"))
+picture = np.zeros((3000, 3000, 3), np.uint8)
+for _ in range(3):
+    cv2.warpAffine(picture, np.eye(2, 3), (3000, 3000))
+    cv2.resize(picture, (1500, 1500))
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted as Linux lists them")
+def test_opencv_starts_no_threads_which_a_forked_loader_would_miss():
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 AGAIN = {"SLURM_RESTART_COUNT": "1"}  # what SLURM sets when it starts a job once more
 
@@ -39,6 +41,31 @@ def test_the_same_command_goes_on_when_slurm_has_queued_it_again(start, small, d
     assert differences(tmp_path / "whole", run) == []
     refused = start(command, tmp_path)  # without SLURM a second run stays out
     assert refused.wait() == 2
+
+
+@pytest.mark.parametrize(("place", "steps"), [("record", None), ("begin", 1)])
+def test_a_signal_that_a_library_swallows_is_heeded(place, steps, start, small, tmp_path):
+    command = [*small, "model.depth=2", "model.base_width=4", "hydra.run.dir=run"]
+    stopped = start(command, tmp_path, ("swallow", {"place": place}))
+    assert stopped.wait() == 75, stopped.text()
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    reached = torch.load(last, weights_only=False)["global_step"] if last.is_file() else None
+    assert reached == steps
+    assert "segkit train: stopped" in stopped.text()
+    assert "epoch 1 of" not in stopped.text()
+
+
+@pytest.mark.soak
+def test_a_signal_is_heard_at_any_moment_of_the_beginning(start, small, tmp_path):
+    options = [*small, "model.depth=2", "model.base_width=4"]
+    rng = random.Random(0)
+    for i in range(200):
+        stopped = start([*options, f"hydra.run.dir={i}"], tmp_path)
+        stopped.until((tmp_path / str(i) / ".hydra" / "config.yaml").is_file)
+        time.sleep(rng.choice((0, 0.01, 0.4)) * rng.random())
+        stopped.send(signal.SIGTERM)
+        assert stopped.wait() == 75, f"run {i}: {stopped.text()[-3000:]}"
+    assert "Traceback" not in stopped.text()
 
 
 @pytest.mark.parametrize(("code", "queued"), [(75, ["requeue 7"]), (0, []), (2, [])])
