@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from PIL import Image
 
 FOLDER = Path(__file__).parent / "page"
@@ -46,7 +47,13 @@ def _environment(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": count, "percent": percent, "number": number, "short": short}
+    environment.filters |= {
+        "code": code,
+        "count": count,
+        "percent": percent,
+        "number": number,
+        "short": short,
+    }
     return environment
 
 
@@ -77,6 +84,11 @@ def figure(png: Path, title: str, text: str) -> dict[str, Any]:
         "csv": data_uri(png.with_suffix(".csv").read_bytes(), "text/csv"),
         "csv_name": f"{png.stem}.csv",
     }
+
+
+def code(text: str) -> Markup:
+    """A line with commands and keys between backticks: these set as code, all of it escaped."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def count(value: int | None) -> str:

@@ -7,7 +7,7 @@ import jinja2
 import pytest
 
 from segkit.report import html
-from segkit.report.html import NOTHING, count, data_uri, number, percent, render, short
+from segkit.report.html import NOTHING, code, count, data_uri, number, percent, render, short
 
 
 @pytest.fixture
@@ -57,6 +57,12 @@ def test_the_page_is_closed_and_has_a_language(folder):
 
     Tags().feed(render("small.html.j2", {"text": ""}))
     assert opened == []
+
+
+def test_commands_are_set_as_code_and_nothing_else_becomes_a_tag():
+    assert code("give `a=<b>` or `c`") == "give <code>a=&lt;b&gt;</code> or <code>c</code>"
+    assert code("<i> one ` alone") == "&lt;i&gt; one ` alone"
+    assert code("`<script>`") == "<code>&lt;script&gt;</code>"
 
 
 def test_numbers_align_and_what_is_missing_is_a_dash():
