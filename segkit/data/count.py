@@ -167,7 +167,7 @@ def _encode(source: FileSource, masks: Sequence[Mask]) -> NDArray[np.int64]:
 
 
 def _count_stored(mask: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Distinct values, and how many pixels have each: none of some; the mask may be written over.
+    """Distinct values, and how many pixels have each (of some, none); the mask may be written over.
 
     Small masks are counted by a histogram: threads wait for each other at every call, and it takes
     few. It is slow where neighbors are equal, since it adds to a number that it has only just

@@ -98,6 +98,7 @@ def _differences(packed: bytes, size: int, height: int) -> bytes | None:
 
 
 def _sum_up(rows: NDArray[np.uint8], width: int, height: int) -> Runs:
+    """Runs from rows of differences ``[height * (1 + width)]``, in front of each its filter."""
     place = find_set(rows)
     begin = np.searchsorted(place, np.arange(height) * (width + 1))  # the filters: none is zero
     count = np.diff(begin, append=len(place))
