@@ -15,6 +15,7 @@ from segkit.data.inside import file_names, inside, is_file
 from segkit.data.labels import read_labels
 from segkit.data.region import Runs
 from segkit.data.source import existing_folders, root_folder
+from segkit.error import plural
 from segkit.types import SPLITS, LabelSpace, Sample, UserError
 
 Overlap = Literal["smallest", "last", "ignore"]
@@ -193,7 +194,7 @@ def _present(base: Path, part: _Part, pictures: Sequence[Picture]) -> tuple[list
             f"none of the {len(pictures)} images of {part.annotations[0]} exists (first: {absent[0]}); set "
             f"data.{_key(part.split)}images to their folder"
         )
-    message = f"{len(absent)} images of {part.annotations[0].name} do not exist"
+    message = f"{plural(len(absent), 'image')} of {part.annotations[0].name} missing"
     fix = f"add them, remove them from the file, or set data.{_key(part.split)}images"
     return found, [Fault("unpaired", message, fix, tuple(absent))] if absent else []
 

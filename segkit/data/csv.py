@@ -12,6 +12,7 @@ from segkit.data.fault import Fault
 from segkit.data.inside import is_file
 from segkit.data.labels import nearest, read_labels
 from segkit.data.source import SPLIT_NAMES, FileSource, root_folder
+from segkit.error import plural
 from segkit.types import LabelSpace, Sample, UserError
 
 
@@ -112,7 +113,9 @@ def _absent(table: Path, base: Path, absent: Mapping[Path, int]) -> list[Fault]:
     rows = sorted(set(absent.values()))
     shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
     word = "row" if len(rows) == 1 else "rows"
-    message = f"{len(absent)} files of {table} do not exist ({word} {shown}); paths are relative to {base}"
+    message = (
+        f"{plural(len(absent), 'file')} of {table} missing ({word} {shown}); paths are relative to {base}"
+    )
     fix = f"correct or remove the {word}, or add the files"
     return [Fault("unpaired", message, fix, tuple(map(str, absent)))]
 

@@ -186,7 +186,7 @@ def _complete(
     names = sorted(n for n in pictures if len(listed.files.get(n, ())) >= needed)
     faults = []
     if lonely := sorted(set(pictures) - set(names)):
-        text = f"{len(lonely)} images lack the mask of a class, and data.missing=error"
+        text = f"{plural(len(lonely), 'image')} without the mask of a class, and data.missing=error"
         fix = "add the missing masks, or set data.missing=absent if these classes are not in the pictures"
         faults.append(Fault("unpaired", text, fix, tuple(str(pictures[n]) for n in lonely)))
     if not names:
@@ -196,7 +196,7 @@ def _complete(
         fix = "add their images, or move these files elsewhere"
         faults.append(Fault("unpaired", text, fix, tuple(map(str, listed.spare))))
     if bare := [n for n in names if n not in listed.files]:
-        text = f"{len(bare)} images have no mask of any class: they count as pictures without any"
+        text = f"{plural(len(bare), 'image')} without a mask of any class, taken as pictures that show none"
         fix = "remove them if nobody has looked at them, or set data.missing=error"
         files = tuple(str(pictures[n]) for n in bare)
         faults.append(Fault("unpaired", text, fix, files, tuple(bare), "warning"))

@@ -97,4 +97,4 @@ def test_rows_whose_files_do_not_exist_are_left_out_and_told_in_order(root):
     assert fault.files == tuple(str(root / name) for name in ("i/z.png", "i/c.png", "m/c.png"))
     assert (fault.kind, fault.severity) == ("unpaired", "error")
     assert "3 files of " in fault.message
-    assert "do not exist (rows 2, 4); paths are relative to" in fault.message
+    assert "missing (rows 2, 4); paths are relative to" in fault.message
