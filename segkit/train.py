@@ -23,14 +23,11 @@ def train(cfg: Any) -> float | None:
     from hydra.core.hydra_config import HydraConfig
 
     from segkit.processes import Processes, follow
-    from segkit.resume import as_before, claim, config_of, start_from
+    from segkit.resume import claim, start_from
 
     follow()
     run = Path(HydraConfig.get().runtime.output_dir)
-    if cfg.resume is not None:
-        cfg = config_of(run, HydraConfig.get().overrides.task, names(cfg.trust))
-    elif requeued() and begun(run):
-        cfg.ckpt_path = "last"
+    cfg = _own_of_a_run_that_goes_on(cfg, run)
 
     import lightning
 
@@ -41,17 +38,9 @@ def train(cfg: Any) -> float | None:
     clock = Clock.start()
     lost.begin()
     build.quiet()
-    config = build.plain(cfg)
-    build.check(config)
-    if config["ckpt_path"] == "last":
-        as_before(config, run)
-    _refuse_processes_in_a_sweep(config)
+    config = _checked(cfg, run)
     lightning.seed_everything(config["seed"], workers=True, verbose=False)
-    data = build.data(config)
-    build.threads(config)
-    for fault in data.check_training():
-        log.warning("%s: %s", fault.kind, with_data_options(fault.line(), sys.argv[1:]))
-    data.fill_cache("train", "val")
+    data = _data(config)
     module = build.module(config, data)
     trainer = build.trainer(config, run)
     deterministic = outlook(config, trainer, module.net, module.loss)
@@ -72,6 +61,44 @@ def train(cfg: Any) -> float | None:
     if missing:
         sys.exit(INCOMPLETE)
     return best
+
+
+def _own_of_a_run_that_goes_on(cfg: Any, run: Path) -> Any:
+    """The configuration that counts: with ``resume=`` the run's; a job queued again goes on with its run."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from segkit.resume import config_of
+
+    if cfg.resume is not None:
+        return config_of(run, HydraConfig.get().overrides.task, names(cfg.trust))
+    if requeued() and begun(run):
+        cfg.ckpt_path = "last"
+    return cfg
+
+
+def _checked(cfg: Any, run: Path) -> dict[str, Any]:
+    """The configuration as plain values that fit together, and fit the run that they go on with."""
+    from segkit import build
+    from segkit.resume import as_before
+
+    config = build.plain(cfg)
+    build.check(config)
+    if config["ckpt_path"] == "last":
+        as_before(config, run)
+    _refuse_processes_in_a_sweep(config)
+    return config
+
+
+def _data(config: dict[str, Any]) -> Any:
+    """The data, looked at and, where that is asked for, cached."""
+    from segkit import build
+
+    data = build.data(config)
+    build.threads(config)
+    for fault in data.check_training():
+        log.warning("%s: %s", fault.kind, with_data_options(fault.line(), sys.argv[1:]))
+    data.fill_cache("train", "val")
+    return data
 
 
 def _fit_and_measure(
